@@ -1,0 +1,1 @@
+"""Decide and start the automatic data processing of a synchrotron."""

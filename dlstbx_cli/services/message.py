@@ -1,0 +1,109 @@
+"""Messages and where they are addressed to: the values that every ring speaks in."""
+
+from __future__ import annotations
+
+import json
+import uuid
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+#: The header that carries a message's identity through every stage and broker.
+ID_HEADER = "dlstbx-id"
+ERROR_HEADER = "dlstbx-error"
+REJECTED_BY_HEADER = "dlstbx-rejected-by"
+RECIPE_HEADER = "workflows-recipe"
+
+_NAMESPACE = uuid.UUID("5b1f7a52-6f0e-5d0a-9d5f-6d696d617321")
+
+
+@dataclass(frozen=True, slots=True)
+class Queue:
+    """A destination that gives each message to one consumer; the name carries no namespace."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """A destination that gives each message to everyone who listens."""
+
+    name: str
+
+
+Destination = Queue | Topic
+
+
+@dataclass(frozen=True, slots=True)
+class Message:
+    """One message, as it goes over a broker.
+
+    :param destination: the queue or topic it is addressed to.
+    :param body: any JSON value.
+    :param headers: text by header name.
+    :param delay: seconds before it may be delivered.
+    :param notes: further keys of the line, for people and ``jq``; never sent.
+    """
+
+    destination: Destination
+    body: Any
+    headers: Mapping[str, str] = field(default_factory=dict)
+    delay: float = 0.0
+    notes: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def identity(self) -> str:
+        """The message's id: its header, or one that follows from content and recipe id."""
+        given = self.headers.get(ID_HEADER)
+        return given if given else _identity_of_content(self.body)
+
+    def child(self, parent: str, place: int) -> Message:
+        """Return this message with the id of result number *place* of the message *parent*.
+
+        The id follows from both, so that handling the same message twice gives the
+        same ids. A message that already has an id keeps it.
+        """
+        if ID_HEADER in self.headers:
+            return self
+        return self.with_headers({ID_HEADER: derived_id(parent, place)})
+
+    def with_headers(self, headers: Mapping[str, str]) -> Message:
+        """Return this message with *headers* added."""
+        return replace(self, headers={**self.headers, **headers})
+
+    def with_notes(self, notes: Mapping[str, Any]) -> Message:
+        """Return this message with *notes* added."""
+        return replace(self, notes={**self.notes, **notes})
+
+
+def new_id() -> str:
+    """Return the identity for a message that follows from no other one."""
+    return str(uuid.uuid4())
+
+
+def derived_id(parent: str, place: int | str) -> str:
+    """Return the id that follows from a parent's id and a place among its results."""
+    # A foreign id may hold lone surrogates (valid in JSON, not in UTF-8).
+    name = f"{parent}/{place}".encode("utf-8", "backslashreplace")
+    return str(uuid.uuid5(_NAMESPACE, name.decode("ascii", "backslashreplace")))
+
+
+def _identity_of_content(body: Any) -> str:
+    recipe_id: Any = None
+    if isinstance(body, dict) and isinstance(body.get("environment"), dict):
+        recipe_id = body["environment"].get("ID")
+    return derived_id(json.dumps([recipe_id, body], sort_keys=True), "content")
+
+
+def dead_letter(message: Message, queue: str, reason: str, rejected_by: str) -> Message:
+    """Return *message* as a dead letter of *queue*: same body and headers, and the reason.
+
+    :param reason: made one line; it goes into a header.
+    """
+    headers = {
+        **message.headers,
+        ID_HEADER: message.identity,
+        ERROR_HEADER: " ".join(reason.split()),
+        REJECTED_BY_HEADER: rejected_by,
+    }
+    return Message(Queue(f"dlq.{queue}"), message.body, headers, notes=message.notes)

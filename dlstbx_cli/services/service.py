@@ -1,0 +1,37 @@
+"""What the driver asks of a stage: the one interface between ring 2 and the transport."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+from dlstbx_cli.services.message import Message
+
+
+class Service(Protocol):
+    """One stage of the chain.
+
+    Attributes: ``name`` is the command's name, as it stands in ``dlstbx-rejected-by``;
+    ``queue`` the queue it takes its messages from; ``topics`` the topics it listens to.
+    """
+
+    @property
+    def name(self) -> str:
+        """The command's name."""
+
+    @property
+    def queue(self) -> str:
+        """The queue whose messages the service takes."""
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The topics the service listens to."""
+
+    def handle(self, message: Message) -> Sequence[Message]:
+        """Return the messages that follow from *message*.
+
+        Raises Rejected, Unavailable, NotReady or NoRoom, and nothing else.
+        """
+
+    def observe(self, message: Message) -> None:
+        """Take note of a broadcast. Raises Rejected if it makes no sense."""

@@ -1,0 +1,66 @@
+"""Requests to stop, by signal and otherwise."""
+
+from __future__ import annotations
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from dlstbx_cli.transport.stop import Stop
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_signal_ends_a_wait_at_once(number):
+    former = signal.getsignal(number)
+    with Stop() as stop:
+        threading.Timer(0.1, os.kill, (os.getpid(), number)).start()
+        began = time.monotonic()
+        assert stop.wait(10)
+        assert time.monotonic() - began < 2
+        assert stop.requested
+    assert signal.getsignal(number) is former
+
+
+def test_a_signal_may_come_often():
+    with Stop() as stop:
+        for _ in range(3):
+            os.kill(os.getpid(), signal.SIGTERM)
+        assert stop.wait(10)
+
+
+def test_a_wait_without_a_request_takes_its_time():
+    with Stop() as stop:
+        began = time.monotonic()
+        assert not stop.wait(0.1)
+        assert time.monotonic() - began >= 0.1
+
+
+def descriptors():
+    return sorted(path.name for path in Path("/proc/self/fd").iterdir())
+
+
+def test_no_descriptor_is_left_open():
+    before = descriptors()
+    with Stop() as stop:
+        stop.request()
+    stop.request()
+    assert descriptors() == before
+
+
+def test_outside_the_main_thread_it_works_by_request():
+    former = signal.getsignal(signal.SIGTERM)
+    seen = []
+
+    def wait():
+        with Stop() as stop:
+            threading.Timer(0.1, stop.request).start()
+            seen.append((stop.wait(10), signal.getsignal(signal.SIGTERM)))
+
+    thread = threading.Thread(target=wait)
+    thread.start()
+    thread.join()
+    assert seen == [(True, former)]

@@ -1,0 +1,222 @@
+"""Reaching a database: URLs and credentials in, SQLAlchemy engines and our own errors out.
+
+SQLAlchemy is imported by the functions, not by the module: reading a credentials file
+and telling that there is no database should not cost a fifth of a second.
+"""
+
+from __future__ import annotations
+
+import configparser
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
+
+from dlstbx_cli.services.errors import Misconfigured, Unavailable
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+
+#: How long to wait for a database server to answer, and for a lock on SQLite, in seconds.
+PATIENCE = 5.0
+
+_SECTION = "ispyb_sqlalchemy"
+_KEYS = ("username", "password", "host", "port", "database")
+#: What the installed driver is called by; plain names mean MySQL's own driver, which ispyb brings.
+_DRIVERS = {"mysql": "mysql+mysqlconnector", "mariadb": "mysql+mysqlconnector"}
+#: MySQL: access denied (user, database, table, column), unknown database, no such table.
+_MYSQL_SETTINGS = {1044, 1045, 1049, 1142, 1143, 1146, 1227, 1698}
+_SQLITE_SETTINGS = ("no such table", "not a database", "readonly database")
+
+
+def connect(url: str, *, create: bool = False) -> Engine:
+    """Return an engine for an SQLAlchemy URL; nothing is connected yet.
+
+    ``mysql://`` and ``mariadb://`` use the driver that the package ``ispyb`` brings. An
+    SQLite file must exist, unless *create* says that it may be made.
+
+    Raises Misconfigured for a URL that is none, a driver that is not installed, and an
+    SQLite file that does not exist.
+    """
+    from sqlalchemy import create_engine, exc
+
+    parsed = _parsed(url)
+    options = _sqlite(parsed, create) if _is_sqlite(parsed) else _server(parsed)
+    try:
+        return create_engine(parsed, **options)
+    except (exc.ArgumentError, ImportError, TypeError) as error:
+        raise Misconfigured(f"the database URL {shown(parsed)} cannot be used: {error}") from None
+
+
+def url_from_credentials(path: str) -> str:
+    """Return the URL in an ``ISPYB_CREDENTIALS`` file: section ``[ispyb_sqlalchemy]``.
+
+    As for ``ispyb.sqlalchemy.url``, user name and password may be percent-encoded.
+    Raises Misconfigured, naming the file and what is missing, never what is in it.
+    """
+    from sqlalchemy import URL
+
+    values = _credentials(path)
+    missing = [key for key in _KEYS if not values.get(key)]
+    if missing:
+        raise Misconfigured(
+            f"ISPYB_CREDENTIALS {path}: the section [{_SECTION}] lacks {', '.join(missing)}"
+        )
+    port = values["port"].strip()
+    if not (port.isascii() and port.isdigit() and len(port) < 6):
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path}: port in [{_SECTION}] is not a number")
+    url = URL.create(
+        _DRIVERS["mysql"],
+        unquote(values["username"]),
+        unquote(values["password"]),
+        values["host"],
+        int(port),
+        values["database"],
+    )
+    return url.render_as_string(hide_password=False)
+
+
+def shown(url: URL) -> str:
+    """Return a URL as it may be shown: without the password."""
+    return url.render_as_string(hide_password=True)
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """Give a connection to read from. Raises Unavailable and Misconfigured, not SQLAlchemy's."""
+    with _translated(engine), engine.connect() as connection:
+        yield connection
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """Give a connection in a transaction, committed at the end, rolled back on any error.
+
+    On SQLite the transaction takes the write lock at once: what is read in it stays true
+    until it is committed. Raises Unavailable and Misconfigured, not SQLAlchemy's errors.
+    """
+    with _translated(engine), engine.connect() as connection:
+        if _is_sqlite(engine.url):
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        yield connection
+        connection.commit()
+
+
+@contextmanager
+def _translated(engine: Engine) -> Iterator[None]:
+    from sqlalchemy import exc
+
+    try:
+        yield
+    except (exc.DataError, exc.IntegrityError):
+        raise  # what was to be written is wrong: whoever writes knows what that means
+    except exc.SQLAlchemyError as error:
+        raise _translation(error, engine.url) from error
+
+
+def _translation(error: Exception, url: URL) -> Exception:
+    cause = getattr(error, "orig", None) or error
+    reason = " ".join(str(cause).split())
+    where = f"database {shown(url)}"
+    if _is_sqlite(url) and "unable to open" in reason and not _file_of(url).exists():
+        return _no_file(url)
+    if getattr(cause, "errno", None) in _MYSQL_SETTINGS or any(
+        words in reason for words in _SQLITE_SETTINGS
+    ):
+        return Misconfigured(f"{where}: {reason}; is this the URL of an ISPyB?")
+    if is_unknown_column(error):
+        return Misconfigured(f"{where}: {reason}; its schema is too old for this version")
+    return Unavailable(f"{where} is not available: {reason}; try again later")
+
+
+def is_unknown_column(error: Exception) -> bool:
+    """Tell whether an error of SQLAlchemy says that a column does not exist."""
+    cause = getattr(error, "orig", None)
+    return getattr(cause, "errno", None) == 1054 or "no such column" in str(cause)
+
+
+def _parsed(url: str) -> URL:
+    from sqlalchemy import exc, make_url
+
+    try:
+        parsed = make_url(url)
+    except (exc.ArgumentError, ValueError):
+        # The text may hold a password: it is not repeated.
+        raise Misconfigured(
+            "the database URL is not one that SQLAlchemy knows, such as"
+            " sqlite:////path/ispyb.sqlite3 or mysql://user@host:3306/ispyb"
+        ) from None
+    return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
+
+
+def _is_sqlite(url: URL) -> bool:
+    return url.get_backend_name() == "sqlite"
+
+
+def _file_of(url: URL) -> Path:
+    return Path(url.database or "").absolute()
+
+
+def _server(url: URL) -> dict[str, Any]:
+    options: dict[str, Any] = {"pool_pre_ping": True, "pool_timeout": PATIENCE}
+    if url.drivername == _DRIVERS["mysql"]:
+        # MariaDB refuses the collation that MySQL's driver asks for by itself.
+        arguments = {
+            "connection_timeout": int(PATIENCE),
+            "charset": "utf8mb4",
+            "collation": "utf8mb4_general_ci",
+        }
+        given = set(url.query)
+        options["connect_args"] = {key: arguments[key] for key in arguments if key not in given}
+    return options
+
+
+def _sqlite(url: URL, create: bool) -> dict[str, Any]:
+    if url.database in (None, "", ":memory:"):
+        return {}
+    path = _file_of(url)
+    if create:
+        _make_directory(path)
+    elif not path.is_file():
+        raise _no_file(url)
+    # SQLite makes a missing file silently; in this mode it does not.
+    uri = f"file:{quote(str(path))}?mode={'rwc' if create else 'rw'}"
+
+    def open_file() -> Any:
+        import sqlite3
+
+        return sqlite3.connect(uri, uri=True, timeout=PATIENCE, check_same_thread=False)
+
+    return {"creator": open_file}
+
+
+def _make_directory(path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise Misconfigured(f"{path.parent} cannot be made: {error.strerror}") from None
+
+
+def _no_file(url: URL) -> Misconfigured:
+    return Misconfigured(
+        f"there is no database at {_file_of(url)}: dlstbx-demo makes one with demo data;"
+        " --ispyb or DLSTBX_ISPYB names another"
+    )
+
+
+def _credentials(path: str) -> dict[str, str]:
+    config = configparser.RawConfigParser(allow_no_value=True)
+    try:
+        text = Path(path).read_text(encoding="utf-8")
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or "it is not a text file"
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path} cannot be read: {reason}") from None
+    try:
+        config.read_string(text)
+        return {key: value or "" for key, value in config.items(_SECTION)}
+    except configparser.NoSectionError:
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path} has no section [{_SECTION}]") from None
+    except configparser.Error:
+        # The parser's own words would repeat the line, and so the password.
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path} is not an INI file") from None

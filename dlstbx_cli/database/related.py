@@ -1,0 +1,88 @@
+"""The parameters that describe the other collections of the same group."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from dlstbx_cli.database import paths
+from dlstbx_cli.database.classification import is_rotation, is_screening
+from dlstbx_cli.database.rows import Part, Query, Row
+from dlstbx_cli.database.tables import Schema, column
+
+if TYPE_CHECKING:
+    from dlstbx_cli.database.inquiry import Inquiry
+
+_NEEDED = (
+    "startImageNumber",
+    "numberOfImages",
+    "imageDirectory",
+    "fileTemplate",
+    "overlap",
+    "axisRange",
+)
+
+
+def query(schema: Schema) -> Query:
+    """Build the statement for the collections of a group, by number."""
+    from sqlalchemy import bindparam
+
+    dc = schema["DataCollection"]
+    return Query(
+        {"collection": Part.of(dc, "DataCollection", _NEEDED)},
+        lambda select: select.where(
+            column(dc, "dataCollectionGroupId") == bindparam("group")
+        ).order_by(dc.c.dataCollectionId),
+    )
+
+
+def parameters(inquiry: Inquiry) -> dict[str, Any]:
+    """Return the parameters of this group."""
+    collections = _collections_of_group(inquiry)
+    others = [row for row in collections if row["dataCollectionId"] != inquiry.dcid]
+    found: dict[str, Any] = {
+        "ispyb_related_sweeps": [
+            [row["dataCollectionId"], row["startImageNumber"], _last(row)] for row in collections
+        ],
+        "ispyb_related_images": [
+            [row["dataCollectionId"], _first_file(row)] for row in collections
+        ],
+        "ispyb_dcg_dcids": [row["dataCollectionId"] for row in others],
+    }
+    # The empty text of a processing job without sweeps stays.
+    if inquiry.parameters.get("ispyb_images") is None:
+        found["ispyb_images"] = _images(inquiry, others)
+    return found
+
+
+def _collections_of_group(inquiry: Inquiry) -> list[Row]:
+    group = inquiry.collection["dataCollectionGroupId"]
+    if group is None:
+        return [inquiry.collection]
+    return [row["collection"] or {} for row in inquiry.rows(query, group=group)]
+
+
+def _last(row: Row) -> int | None:
+    return paths.last_image(row["startImageNumber"], row["numberOfImages"])
+
+
+def _first_file(row: Row) -> str | None:
+    first, template = row["startImageNumber"], row["fileTemplate"]
+    if first is None or not template:
+        return None
+    return paths.image_file(row["imageDirectory"], template, first)
+
+
+def _images(inquiry: Inquiry, others: list[Row]) -> str:
+    if paths.is_below(inquiry.collection["imageDirectory"], "/dls/mx"):
+        return ""
+    if is_screening(inquiry.collection, inquiry.experiment_type):
+        return ""
+    sweeps = (_sweep(row) for row in others if is_rotation(row))
+    return ",".join(sweep for sweep in sweeps if sweep)
+
+
+def _sweep(row: Row) -> str | None:
+    last = _last(row)
+    if last is None or not row["fileTemplate"]:
+        return None
+    return paths.sweep(row["imageDirectory"], row["fileTemplate"], row["startImageNumber"], last)

@@ -1,0 +1,142 @@
+from __future__ import annotations
+
+from collections import Counter
+
+import pytest
+from sqlalchemy import text
+
+from dlstbx_cli.database import demo
+from dlstbx_cli.database.connection import connect, reading, writing
+from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.tables import snapshot
+from dlstbx_cli.services.errors import Misconfigured
+from tests.database.building import ROWS, add, ispyb
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory):
+    return demo.make(f"sqlite:///{tmp_path_factory.mktemp('demo')}/a/ispyb.sqlite3")
+
+
+@pytest.fixture(scope="module")
+def listed(engine):
+    return demo.collections(engine)
+
+
+@pytest.fixture(scope="module")
+def found(engine, listed):
+    lookup = Lookup(engine)
+    return {
+        collection.dcid: lookup({"parameters": {"ispyb_dcid": collection.dcid}})["parameters"]
+        for collection in listed
+    }
+
+
+def test_beamlines(listed):
+    assert Counter(collection.beamline for collection in listed) == {
+        "i03": 16,
+        "i04": 14,
+        "i24": 9,
+        "i19-2": 11,
+        "i02-2": 5,
+        "i15": 3,
+        "i02-1": 4,
+    }
+    assert len({collection.visit for collection in listed}) == 12
+
+
+def test_classes(listed):
+    assert Counter(kind for collection in listed for kind in collection.kinds) == {
+        "rotation": 42,
+        "grid": 7,
+        "screen": 7,
+        "characterization": 2,
+        "serial_fixed": 4,
+        "serial_jet": 2,
+        "diamond_anvil_cell": 5,
+    }
+
+
+def test_the_first_one_is_for_the_examples(listed, found):
+    first = listed[0]
+    assert (first.dcid, first.beamline, first.kinds) == (993677, "i03", ("rotation",))
+    parameters = found[993677]
+    assert parameters["ispyb_detectorclass"] == "eiger"
+    assert parameters["ispyb_space_group"] == "P212121"
+    assert parameters["ispyb_unit_cell"] == [53.4, 71.9, 72.3, 90.0, 90.0, 90.0]
+    assert first.related == len(parameters["ispyb_dcg_dcids"]) == 2
+    assert parameters["ispyb_visit_directory"] == "/dls/i03/data/2026/mx37124-8"
+
+
+def test_the_variety(listed, found):
+    def values(name):
+        return {str(parameters[name]) for parameters in found.values()}
+
+    assert values("ispyb_detectorclass") == {"eiger", "pilatus"}
+    assert values("ispyb_preferred_processing") == {"xia2/DIALS", "xia2/3dii", "autoPROC"}
+    assert {"None", "P212121", "P21/c"} <= values("ispyb_space_group")
+    assert {"None", "False"} <= values("ispyb_unit_cell")
+    assert {"Eiger16M", "Eiger4M", "Eiger9MCdTe", "None"} == values("ispyb_detectorname")
+    plans = [parameters["ispyb_diffraction_plan"] for parameters in found.values()]
+    assert {"Se", "Hg", "S", "Fe"} == {plan["anomalousScatterer"] for plan in plans if plan}
+    assert sum(collection.running for collection in listed) == 3
+    assert None in {collection.sample for collection in listed}
+
+
+def test_the_space_groups_are_known(found):
+    import gemmi
+
+    for parameters in found.values():
+        symbol = parameters["ispyb_space_group"]
+        assert symbol is None or gemmi.find_spacegroup_by_name(symbol) is not None
+
+
+def test_the_listing_says_what_the_look_up_says(listed, found):
+    for collection in listed:
+        parameters = found[collection.dcid]
+        kinds = {kind for kind, true in parameters["ispyb_dc_class"].items() if true}
+        assert set(collection.kinds) == kinds
+        assert collection.visit == parameters["ispyb_visit"]
+        assert collection.beamline == parameters["ispyb_beamline"]
+        assert collection.space_group == parameters["ispyb_space_group"]
+        assert collection.images == parameters["ispyb_image_last"]
+
+
+def test_keys_lead_somewhere_and_enumerations_are_kept(engine):
+    with reading(engine) as connection:
+        assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+        for name, columns in snapshot().items():
+            for column in columns:
+                if column["type"].startswith("ENUM"):
+                    values = connection.scalars(
+                        text(f'SELECT DISTINCT "{column["name"]}" FROM "{name}"')
+                    )
+                    assert all(value is None or f"'{value}'" in column["type"] for value in values)
+
+
+def test_the_same_every_time(tmp_path, engine):
+    def dump(database):
+        with reading(database) as connection:
+            return [connection.execute(text(f'SELECT * FROM "{t}"')).all() for t in snapshot()]
+
+    assert dump(demo.make(f"sqlite:///{tmp_path}/again.sqlite3")) == dump(engine)
+
+
+def test_made_again_nothing_changes(tmp_path):
+    url = f"sqlite:///{tmp_path}/ispyb.sqlite3"
+    with writing(demo.make(url)) as connection:
+        connection.execute(text("UPDATE DataCollection SET comments = 'mine'"))
+    assert not demo.fill(connect(url))
+    with reading(demo.make(url)) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM DataCollection")) == 62
+        assert connection.scalar(text("SELECT min(comments) FROM DataCollection")) == "mine"
+
+
+@pytest.mark.parametrize("rows", [ROWS, {"PDB": []} | {"Protein": [{"acronym": "x"}]}])
+def test_other_data_is_left_alone(tmp_path, rows):
+    engine = ispyb(tmp_path, {})
+    add(engine, rows)
+    with pytest.raises(Misconfigured, match="other data"):
+        demo.fill(engine)
+    with reading(engine) as connection:
+        assert connection.scalar(text("SELECT count(*) FROM Detector")) == 0

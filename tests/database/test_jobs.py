@@ -1,0 +1,267 @@
+from __future__ import annotations
+
+import os
+import signal
+from collections.abc import Callable
+from dataclasses import replace
+from itertools import count
+
+import pytest
+from sqlalchemy import event, text
+
+from dlstbx_cli.database.connection import connect, reading, writing
+from dlstbx_cli.database.demo import ProcessingJob, processing_jobs
+from dlstbx_cli.database.jobs import IspybJobs
+from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.state import JobState
+from dlstbx_cli.services.errors import Rejected, Unavailable
+from dlstbx_cli.services.ispyb_job import Job, Sweep
+from tests.database.building import COLLECTION, ROWS, counted, empty, ispyb
+
+OTHER = {**COLLECTION, "dataCollectionId": 101, "startImageNumber": 0, "numberOfImages": None}
+JOB = Job(
+    dcid=100,
+    automatic=True,
+    recipe="autoprocessing-xia2-dials",
+    displayname="xia2 dials",
+    comments="ä",
+    parameters=(("b", "1"), ("a", "x"), ("b", "2")),
+    sweeps=(Sweep(100, 1, 3600), Sweep(101, 0, 0)),
+)
+TABLES = ("ProcessingJob", "ProcessingJobParameter", "ProcessingJobImageSweep")
+
+
+@pytest.fixture
+def engine(tmp_path):
+    return ispyb(tmp_path, {**ROWS, "DataCollection": [COLLECTION, OTHER]})
+
+
+@pytest.fixture
+def state(tmp_path):
+    return f"sqlite:///{tmp_path}/new/state.sqlite3"
+
+
+def jobs_of(engine, state):
+    return IspybJobs(engine, JobState.at(state))
+
+
+def written(engine):
+    with reading(engine) as connection:
+        return tuple(connection.scalar(text(f"SELECT count(*) FROM {t}")) for t in TABLES)
+
+
+def test_a_job(engine, state):
+    job_id = jobs_of(engine, state).create("id-1", JOB)
+    assert written(engine) == (1, 3, 2)
+    parameters = Lookup(engine)({"parameters": {"ispyb_process": job_id}})["parameters"]
+    row = parameters["ispyb_processing_job"]
+    assert row.pop("recordTimestamp").startswith("20")
+    assert row == {
+        "processingJobId": job_id,
+        "dataCollectionId": 100,
+        "displayName": "xia2 dials",
+        "comments": "ä",
+        "recipe": "autoprocessing-xia2-dials",
+        "automatic": 1,
+    }
+    assert parameters["ispyb_processing_parameters"] == {"b": ["1", "2"], "a": ["x"]}
+    assert [sweep.rpartition("/")[2] for sweep in parameters["ispyb_images"].split(",")] == [
+        "tlys_1_0001.cbf:1:3600",
+        "tlys_1_0000.cbf:0:0",
+    ]
+
+
+def test_jobs_are_listed(engine, state):
+    job_id = jobs_of(engine, state).create("id-1", JOB)
+    jobs_of(engine, state).create("id-2", replace(JOB, automatic=False, parameters=()))
+    first, second = processing_jobs(engine)
+    assert first == ProcessingJob(
+        job=job_id,
+        dcid=100,
+        recipe="autoprocessing-xia2-dials",
+        displayname="xia2 dials",
+        automatic=True,
+        parameters=("b:1", "a:x", "b:2"),
+        sweeps=("100:1:3600", "101:0:0"),
+    )
+    assert (second.automatic, second.parameters, len(second.sweeps)) == (False, (), 2)
+
+
+def test_a_job_without_parameters(engine, state):
+    jobs_of(engine, state).create("id-1", replace(JOB, parameters=()))
+    assert written(engine) == (1, 0, 2)
+
+
+@pytest.mark.parametrize("identity", ["id-1", "ä" * 300, "\ud800", ""])
+def test_one_job_for_one_identity(engine, state, identity):
+    first = jobs_of(engine, state).create(identity, JOB)
+    other = jobs_of(engine, state).create("another", JOB)
+    assert first != other
+    assert jobs_of(engine, state).create(identity, JOB) == first
+    assert jobs_of(engine, state).create("another", JOB) == other
+    assert written(engine) == (2, 6, 4)
+
+
+def test_image_range(engine, state):
+    jobs = jobs_of(engine, state)
+    assert jobs.image_range(100) == (1, 3600)
+    assert jobs.image_range(101) == (0, None)
+    for unknown in (102, 2**40, 10**30, 0):
+        with pytest.raises(Rejected):
+            jobs.image_range(unknown)
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"dcid": 102}, "DCID 102 is not in ISPyB"),
+        ({"dcid": 10**30}, "DCID must be"),
+        ({"sweeps": (Sweep(100, 1, 2), Sweep(555, 1, 2), Sweep(77, 1, 2))}, "DCID 77, 555 is not"),
+        ({"sweeps": tuple(Sweep(n, 1, 2) for n in range(1000, 4000))}, "DCID 1000, 1001"),
+        ({"sweeps": (Sweep(10**30, 1, 2),)}, "a sweep's DCID must be"),
+        ({"sweeps": (Sweep(100, 1, 10**8),)}, "cannot have the images 1 to 100000000"),
+        ({"sweeps": (Sweep(100, 3, 2),)}, "cannot have the images 3 to 2"),
+        ({"displayname": "\ud800"}, "cannot hold this job"),
+        ({"parameters": (("a", "\udfff"),)}, "cannot hold this job"),
+    ],
+)
+def test_nothing_of_a_job_that_cannot_be_written(engine, state, change, words):
+    statements = counted(engine)
+    with pytest.raises(Rejected, match=words):
+        jobs_of(engine, state).create("id-1", replace(JOB, **change))
+    if "hold" not in words:
+        assert not [statement for statement in statements if "INSERT" in statement]
+    assert written(engine) == (0, 0, 0)
+
+
+def test_a_refused_row_leaves_nothing_behind(engine, state):
+    with writing(engine) as connection:
+        connection.exec_driver_sql(
+            "CREATE TRIGGER refuse BEFORE INSERT ON ProcessingJobImageSweep"
+            " WHEN new.dataCollectionId = 101 BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+    with pytest.raises(Rejected, match="refused"):
+        jobs_of(engine, state).create("id-1", JOB)
+    assert written(engine) == (0, 0, 0)
+
+
+def test_a_job_that_was_given_the_id_of_one_that_never_came_to_be(engine, state):
+    assert JobState.at(state).reserve("id-1", 1, known=None)
+    assert jobs_of(engine, state).create("id-2", JOB) == 1
+    assert jobs_of(engine, state).create("id-1", JOB) == 2
+    assert jobs_of(engine, state).create("id-2", JOB) == 1
+
+
+def test_a_strangers_job_with_the_reserved_id(engine, state):
+    JobState.at(state).reserve("id-1", 1, known=None)
+    stranger = JobState.at(state.replace("state", "other"))
+    IspybJobs(engine, stranger).create("id-3", replace(JOB, recipe="another"))
+    assert jobs_of(engine, state).create("id-1", JOB) == 2
+
+
+def test_a_reservation_is_only_replaced_by_who_knows_it(state):
+    store = JobState.at(state)
+    assert store.job_of("a") is None
+    assert store.reserve("a", 1, known=None)
+    assert not store.reserve("a", 2, known=None)
+    assert store.reserve("a", 2, known=1)
+    assert store.reserve("b", 2, known=None)
+    assert store.job_of("a") is None
+    assert store.job_of("b") == 2
+
+
+def test_a_locked_ispyb(engine, state, monkeypatch):
+    monkeypatch.setattr("dlstbx_cli.database.connection.PATIENCE", 0.1)
+    with writing(engine), pytest.raises(Unavailable, match="locked"):
+        jobs_of(connect(str(engine.url)), state).create("id-1", JOB)
+    assert written(engine) == (0, 0, 0)
+
+
+# --- killed ----------------------------------------------------------------------------
+
+
+def in_child(work: Callable[[], None]) -> int:
+    """Do the work in a process of its own; return the signal that killed it, or 0."""
+    child = os.fork()
+    if child == 0:
+        try:
+            work()
+        except BaseException:
+            os._exit(99)
+        os._exit(0)
+    status = os.waitpid(child, 0)[1]
+    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
+    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
+
+
+def create_and_be_killed(url: str, state: str, instant: int) -> None:
+    """Create the job, but die at the given event of either database, counted from 1."""
+    engine, store = connect(url), connect(state, create=True)
+    instants = count(1)
+
+    def tick(*_: object) -> None:
+        if next(instants) == instant:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    for database in (engine, store):
+        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
+            event.listen(database, name, tick)
+        # After the commit: the connection goes back to the pool.
+        event.listen(database.pool, "checkin", tick)
+    IspybJobs(engine, JobState(store)).create("id-1", JOB)
+
+
+@pytest.mark.parametrize("between", [False, True])
+def test_killed_at_any_instant(tmp_path, between):
+    """A child dies; perhaps another request is handled; then the first one comes again."""
+    died = 0
+    for instant in count(1):
+        directory = tmp_path / str(instant)
+        directory.mkdir()
+        engine = ispyb(directory, {**ROWS, "DataCollection": [COLLECTION, OTHER]})
+        url, state = str(engine.url), f"sqlite:///{directory}/state.sqlite3"
+        engine.dispose()
+        killed = in_child(lambda: create_and_be_killed(url, state, instant))  # noqa: B023
+        assert killed in (0, signal.SIGKILL)
+        assert written(engine) in ((0, 0, 0), (1, 3, 2))
+        expected = {"id-1": jobs_of(engine, state)}
+        if between:
+            expected = {"id-2": jobs_of(engine, state), **expected}
+        ids = {identity: jobs.create(identity, JOB) for identity, jobs in expected.items()}
+        n = len(ids)
+        assert len(set(ids.values())) == n
+        assert written(engine) == (n, 3 * n, 2 * n)
+        assert jobs_of(engine, state).create("id-1", JOB) == ids["id-1"]
+        if not killed:
+            break
+        died += 1
+    assert died > 15
+
+
+def test_several_at_once(tmp_path, engine, state):
+    """Four processes are given the same two requests: two jobs."""
+    url = str(engine.url)
+    engine.dispose()
+
+    def work() -> None:
+        jobs = jobs_of(connect(url), state)
+        for identity in ("id-1", "id-2"):
+            jobs.create(identity, JOB)
+
+    children = []
+    for _ in range(4):
+        child = os.fork()
+        if child == 0:
+            try:
+                work()
+            except BaseException:
+                os._exit(99)
+            os._exit(0)
+        children.append(child)
+    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    assert written(engine) == (2, 6, 4)
+
+
+def test_an_ispyb_without_the_collection(tmp_path, state):
+    with pytest.raises(Rejected, match="DCID 100, 101 is not in ISPyB"):
+        jobs_of(empty(tmp_path), state).create("id-1", JOB)

@@ -1,0 +1,198 @@
+"""What all commands share: the common options, and the one boundary where errors end.
+
+Whatever goes wrong becomes one line on stderr and an exit code, here and nowhere else.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, NoReturn
+
+import click
+
+from dlstbx_cli.services.errors import Misconfigured, Rejected, Unavailable
+
+#: Exit codes, as in every man page (75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG).
+DONE, REJECTED, USAGE, TRY_AGAIN, CONFIGURATION = 0, 1, 2, 75, 78
+
+EXIT_STATUS = """\b
+Exit status:
+  0   done
+  1   some input was rejected; the rest was handled
+  2   wrong use
+  75  broker or database not available: try again
+  78  configuration error"""
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of a command: its name and its common options."""
+
+    name: str
+    verbosity: int = 0
+    log_format: str = "text"
+    environments: tuple[str, ...] = ()
+
+    @cached_property
+    def configuration(self) -> Any:
+        """The settings (a Configuration)."""
+        from dlstbx_cli.configuration import Configuration
+
+        return Configuration(self.environments, notice=self.say)
+
+    def say(self, text: str) -> None:
+        """Tell a person something, on stderr."""
+        if self.log_format == "json":
+            import logging
+
+            # For a log collector, our own words are a log record like any other.
+            logging.getLogger("dlstbx_cli").warning(text)
+        else:
+            say(self.name, text)
+
+
+def say(name: str, text: str) -> None:
+    """Print one line on stderr; a stderr that is closed is no reason to fail."""
+    with suppress(OSError, ValueError):
+        print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+class Command(click.Command):
+    """A command whose errors end as one line on stderr and an exit code."""
+
+    def main(
+        self,
+        args: Sequence[str] | None = None,
+        prog_name: str | None = None,
+        complete_var: str | None = None,
+        standalone_mode: bool = True,
+        **extra: Any,
+    ) -> NoReturn:
+        """Run the command and exit with its code."""
+        del prog_name, standalone_mode
+        name = str(self.name)
+        try:
+            code = super().main(args, name, complete_var, standalone_mode=False, **extra)
+        except Exception as error:  # the boundary: nothing is thrown past it
+            code = _end(name, error, sys.argv[1:] if args is None else args)
+        except KeyboardInterrupt:
+            code = 130
+        sys.exit(_flushed(code if isinstance(code, int) else DONE))
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command's function; nobody reading stdout any more is a quiet end."""
+        try:
+            return super().invoke(ctx)
+        except BrokenPipeError:
+            # click itself would make it exit code 1.
+            raise click.exceptions.Exit(DONE) from None
+
+    def format_epilog(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Write the examples and the exit codes below the options."""
+        super().format_epilog(ctx, formatter)
+        formatter.write_paragraph()
+        formatter.write_text(EXIT_STATUS)
+
+
+def command(name: str, examples: str = "") -> Callable[[Callable[..., int | None]], Command]:
+    """Make a function a command: it takes a Run and its options, and returns an exit code.
+
+    :param examples: printed below the options, one to a line, as they would be typed.
+    """
+
+    def decorate(function: Callable[..., int | None]) -> Command:
+        def callback(
+            verbose: int, log_format: str, environment: tuple[str, ...], **options: Any
+        ) -> int | None:
+            run = Run(name, verbose, log_format, environment)
+            _start_logging(run)
+            return function(run, **options)
+
+        callback.__doc__ = function.__doc__
+        # click keeps the options that decorators have added in this attribute.
+        callback.__click_params__ = getattr(function, "__click_params__", [])  # type: ignore[attr-defined]
+        decorated: Callable[..., int | None] = callback
+        version = click.version_option(None, "--version", package_name="dlstbx-cli", prog_name=name)
+        for option in (version, _environment, _log_format, _verbose):
+            decorated = option(decorated)
+        epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())
+        settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
+        return click.command(
+            name, cls=Command, epilog=epilog if examples else None, context_settings=settings
+        )(decorated)
+
+    return decorate
+
+
+_verbose = click.option("-v", "--verbose", count=True, help="Say more (-vv: with tracebacks).")
+_log_format = click.option(
+    "--log-format",
+    type=click.Choice(["text", "json"]),
+    default="text",
+    help="Logs on stderr as text, or as JSON Lines for a log collector.",
+)
+_environment = click.option(
+    "-e",
+    "--environment",
+    multiple=True,
+    metavar="ENV",
+    help="Environment of the Zocalo configuration to activate; may be repeated.",
+)
+
+
+def _start_logging(run: Run) -> None:
+    # Loading the logging package takes a third of dlstbx.go's time: it has nothing to log.
+    if run.name == "dlstbx.go" and run.log_format == "text":
+        return
+    from dlstbx_cli.commands.logs import start_logging
+
+    start_logging(run.name, run.verbosity, run.log_format)
+
+
+def _end(name: str, error: Exception, arguments: Sequence[str]) -> int:
+    """Return the exit code of an error, and say what it is."""
+    if isinstance(error, click.exceptions.Exit):
+        return error.exit_code
+    if isinstance(error, click.Abort):
+        return 130
+    if any(argument.startswith("-v") and "vv" in argument for argument in arguments):
+        import traceback
+
+        traceback.print_exception(error)
+    text, code = _verdict(error, name)
+    from dlstbx_cli.configuration import without_password
+
+    say(name, without_password(text))
+    return code
+
+
+def _verdict(error: Exception, name: str) -> tuple[str, int]:
+    if isinstance(error, click.UsageError):
+        return f"{error.format_message()} (see {name} --help)", USAGE
+    if isinstance(error, click.ClickException):
+        return error.format_message(), USAGE
+    for kind, code in (
+        (Rejected, REJECTED),
+        (Unavailable, TRY_AGAIN),
+        (Misconfigured, CONFIGURATION),
+    ):
+        if isinstance(error, kind):
+            return str(error), code
+    return f"internal error: {type(error).__name__}: {error} (run with -vv for the place)", REJECTED
+
+
+def _flushed(code: int) -> int:
+    """Flush stdout; a reader that has gone away ends the command quietly."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # Python flushes once more at exit, and would complain there.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except ValueError:  # closed already
+        pass
+    return code

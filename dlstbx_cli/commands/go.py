@@ -1,0 +1,256 @@
+"""``dlstbx.go``: trigger the processing of a data collection."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from dlstbx_cli.commands.base import TRY_AGAIN, Run, command
+from dlstbx_cli.services.message import ID_HEADER, Message, Queue, new_id
+
+EXAMPLES = """\
+dlstbx.go -r mimas -s event=end 993677
+dlstbx.go -r mimas -s event=end -s ispyb_wait_for_runstatus=1 993677
+dlstbx.go --stdout -r mimas -s event=end 993677 | recipe-dispatch | mimas-plan
+seq 993677 993680 | dlstbx.go -r mimas -s event=end -
+dlstbx.go -f my-recipe.json -n"""
+
+
+@command("dlstbx.go", EXAMPLES)
+@click.option(
+    "-r",
+    "--recipe",
+    "recipes",
+    multiple=True,
+    metavar="RECIPE",
+    help="Recipe to run; may be repeated.",
+)
+@click.option(
+    "-f",
+    "--file",
+    "recipe_file",
+    type=click.Path(dir_okay=False),
+    help="Run the recipe in this file.",
+)
+@click.option("-n", "--no-dcid", is_flag=True, help="Trigger without a data collection.")
+@click.option(
+    "-p",
+    "--reprocessing",
+    is_flag=True,
+    help="The IDs are those of processing jobs, not of data collections.",
+)
+@click.option(
+    "-a",
+    "--autoprocscalingid",
+    type=click.IntRange(min=1),
+    metavar="APSID",
+    help="Scaling ID for downstream recipes.",
+)
+@click.option(
+    "-s",
+    "--set",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Parameter for the recipe; may be repeated.",
+)
+@click.option("--dry-run", is_flag=True, help="Check that it could be sent, but send nothing.")
+@click.option("--drop", is_flag=True, help="Store the trigger at once instead of sending it.")
+@click.option(
+    "--stdout", "to_stdout", is_flag=True, help="Print the trigger instead of sending it."
+)
+@click.option("--broker", metavar="URL", help="Broker (DLSTBX_BROKER).")
+@click.option(
+    "--drop-dir",
+    metavar="DIR",
+    help="Where triggers are stored while the broker is away (DLSTBX_DROP_DIR).",
+)
+@click.option(
+    "--timeout",
+    type=click.FloatRange(min=0.1),
+    default=5.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="Longest wait for the broker; then the trigger is stored.",
+)
+@click.argument("ids", nargs=-1, metavar="[DCID]...")
+def main_command(
+    run: Run,
+    recipes: tuple[str, ...],
+    recipe_file: str | None,
+    no_dcid: bool,
+    reprocessing: bool,
+    autoprocscalingid: int | None,
+    settings: tuple[str, ...],
+    ids: tuple[str, ...],
+    **where: Any,
+) -> int:
+    """Trigger the processing of data collections.
+
+    Sends one message for each DCID (- reads them from stdin) to the queue
+    processing_recipe. A trigger that the broker does not confirm in time is stored in a
+    directory, to be sent later, and the place is said: no trigger is lost.
+    """
+    if not (recipes or recipe_file or reprocessing):
+        raise click.UsageError("No recipe given: name one with -r, or a file with -f.")
+    if no_dcid and (ids or reprocessing):
+        raise click.UsageError("-n goes without DCIDs and without -p.")
+    if not no_dcid and not ids:
+        raise click.UsageError("No DCID given: name at least one, - for stdin, or use -n.")
+    common: dict[str, Any] = {"recipes": list(recipes)}
+    if recipe_file:
+        common["custom_recipe"] = _recipe_from(recipe_file)
+    parameters: dict[str, Any] = dict(_setting(text) for text in settings)
+    if autoprocscalingid:
+        parameters["ispyb_autoprocscalingid"] = autoprocscalingid
+    key = "ispyb_process" if reprocessing else "ispyb_dcid"
+    wanted: list[dict[str, Any]] = [{}] if no_dcid else [{key: number} for number in _numbers(ids)]
+    headers = _sender()
+    messages = [
+        Message(
+            Queue("processing_recipe"),
+            {**common, "parameters": {**parameters, **one}},
+            {ID_HEADER: new_id(), **headers},
+        )
+        for one in wanted
+    ]
+    return _deliver(run, messages, **where)
+
+
+main = main_command.main
+
+
+def _deliver(
+    run: Run,
+    messages: list[Message],
+    dry_run: bool,
+    drop: bool,
+    to_stdout: bool,
+    broker: str | None,
+    drop_dir: str | None,
+    timeout: float,
+) -> int:
+    if run.verbosity:
+        for message in messages:
+            run.say(json.dumps(message.body))
+    if to_stdout:
+        from dlstbx_cli.transport.envelope import render
+
+        for message in messages:
+            sys.stdout.buffer.write(render(message))
+        sys.stdout.buffer.flush()
+        return 0
+    reason = "" if drop else _send(run, messages, broker, timeout, dry_run)
+    if dry_run:
+        run.say(f"not sent (--dry-run): {reason or 'the broker is there'}")
+        return TRY_AGAIN if reason else 0
+    for message in messages:
+        what = _words(message)
+        if drop or reason:
+            from dlstbx_cli.transport.drop import store
+
+            path = store(message, _drop_dir(run, drop_dir))
+            run.say(f"{what}: stored in {path}" + (f", not sent: {reason}" if reason else ""))
+        else:
+            run.say(f"{what}: sent")
+    return 0
+
+
+def _send(
+    run: Run, messages: list[Message], broker: str | None, timeout: float, dry_run: bool
+) -> str:
+    """Send all messages, or none; return why not, or the empty text.
+
+    The broker is spoken to on a thread of its own, which is left behind when the time is
+    over: no hanging socket, look-up of a name or lock may hold a beamline up.
+    """
+    import threading
+
+    from dlstbx_cli.commands.options import broker_url, refuse_password
+
+    refuse_password(broker, "--broker")
+    outcome: list[Exception | None] = []
+
+    def work() -> None:
+        from dlstbx_cli.transport.broker import connect
+
+        try:
+            link = connect(broker_url(run, broker), timeout)
+            if not dry_run:
+                link.send(messages)
+            link.close()
+            outcome.append(None)
+        except Exception as error:  # whatever it is, the trigger is stored
+            outcome.append(error)
+
+    thread = threading.Thread(target=work, daemon=True)
+    thread.start()
+    thread.join(timeout)
+    if not outcome:
+        return f"the broker did not answer within {timeout:g} s"
+    return "" if outcome[0] is None else str(outcome[0])
+
+
+def _drop_dir(run: Run, option: str | None) -> Path:
+    from dlstbx_cli.services.errors import Misconfigured
+
+    try:
+        directory: Path = run.configuration.drop_dir(option)
+    except Misconfigured as error:
+        # A broken configuration must not cost the trigger.
+        run.say(f"{error}; the trigger goes to the default directory")
+        directory = run.configuration.home / "drop"
+    return directory
+
+
+def _words(message: Message) -> str:
+    parameters = message.body["parameters"]
+    recipes = ", ".join(message.body["recipes"]) or "custom recipe"
+    for key, what in (("ispyb_dcid", "data collection"), ("ispyb_process", "processing job")):
+        if key in parameters:
+            return f"{recipes} for {what} {parameters[key]}"
+    return f"{recipes} without data collection"
+
+
+def _numbers(ids: tuple[str, ...]) -> Iterator[int]:
+    for text in ids:
+        words = sys.stdin.read().split() if text == "-" else [text]
+        for word in words:
+            if not (word.isascii() and word.isdigit()) or not word.strip("0"):
+                raise click.UsageError(f"{word!r} is not an ID: a positive number is wanted.")
+            yield int(word)
+
+
+def _setting(text: str) -> tuple[str, str]:
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise click.UsageError(f"-s takes KEY=VALUE, not {text!r}.")
+    return key, value
+
+
+def _recipe_from(path: str) -> Any:
+    from dlstbx_cli.services.dispatcher import validated
+
+    try:
+        text = Path(path).read_text("utf-8")
+    except (OSError, UnicodeDecodeError) as error:
+        raise click.UsageError(f"-f {path}: {error}") from None
+    validated(text, f"the recipe in {path}")
+    return json.loads(text)
+
+
+def _sender() -> dict[str, str]:
+    """Return the headers that say who triggered, as ``zocalo.go`` writes them."""
+    import pwd
+
+    try:
+        user = pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:  # a user that this host does not know by name
+        user = str(os.getuid())
+    return {"zocalo.go.user": user, "zocalo.go.host": os.uname().nodename}

@@ -1,0 +1,97 @@
+"""Options that several commands share, each written once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from dlstbx_cli.commands.base import Run
+
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+_INSTEAD = {
+    "--broker": "?password-file=PATH, DLSTBX_BROKER or ZOCALO_CONFIG",
+    "--ispyb": "?password-file=PATH, DLSTBX_ISPYB or ISPYB_CREDENTIALS",
+    "--state": "?password-file=PATH or DLSTBX_STATE",
+}
+
+broker = click.option(
+    "--broker", metavar="URL", help="Broker, sqlite:///PATH (DLSTBX_BROKER, ZOCALO_CONFIG)."
+)
+ispyb = click.option(
+    "--ispyb",
+    metavar="URL",
+    help="ISPyB database, an SQLAlchemy URL (DLSTBX_ISPYB, ISPYB_CREDENTIALS).",
+)
+recipes = click.option(
+    "--recipes",
+    metavar="DIR",
+    help="Directory of the recipes (DLSTBX_RECIPES, ZOCALO_CONFIG; default: those shipped).",
+)
+state = click.option(
+    "--state", metavar="URL", help="Store of the jobs begun, an SQLAlchemy URL (DLSTBX_STATE)."
+)
+
+table = click.option("--table", is_flag=True, help="A table, as at a terminal, also on a pipe.")
+
+
+def service(function: Function) -> Function:
+    """Add the options of a stage: the three ways to run, where to send, which queue."""
+    for option in (
+        broker,
+        click.option("--queue", metavar="NAME", help="Take messages from this queue instead."),
+        click.option("--send", is_flag=True, help="Send the results to the broker, not stdout."),
+        click.option("--listen", is_flag=True, help="Take messages from the broker, for ever."),
+        click.option("--once", is_flag=True, help="Take what is in the queue now, then end."),
+    ):
+        function = option(function)
+    return function
+
+
+def broker_url(run: Run, option: str | None) -> str:
+    """Return the URL of the broker. Raises UsageError, Misconfigured."""
+    refuse_password(option, "--broker")
+    return str(run.configuration.broker(option).value)
+
+
+def engine(run: Run, option: str | None) -> Any:
+    """Return the connection to ISPyB. Raises UsageError, Misconfigured, Unavailable."""
+    from dlstbx_cli.database.connection import connect
+
+    refuse_password(option, "--ispyb")
+    return connect(run.configuration.ispyb(option).value)
+
+
+def state_url(run: Run, option: str | None) -> str:
+    """Return the URL of the state store. Raises UsageError, Misconfigured."""
+    refuse_password(option, "--state")
+    return str(run.configuration.state(option).value)
+
+
+def refuse_password(option: str | None, flag: str) -> None:
+    """Refuse a password on the command line: everybody can read it in the process list."""
+    if option:
+        from dlstbx_cli.configuration import has_password
+
+        if has_password(option):
+            raise click.UsageError(
+                f"{flag}: a password on the command line is visible to all; use {_INSTEAD[flag]}."
+            )
+
+
+def pairs(texts: tuple[str, ...], flag: str) -> dict[str, int]:
+    """Return ``CLUSTER=N`` options as numbers by name. Raises UsageError."""
+    numbers = {}
+    for text in texts:
+        name, _, number = text.partition("=")
+        if not name or not (number.isascii() and number.isdigit()):
+            raise click.UsageError(f"{flag} takes CLUSTER=N, not {text!r}.")
+        numbers[name] = int(number)
+    return numbers
+
+
+def identifier(text: str) -> int | str:
+    """Return an ID as a number; what is none is left for the look-up to refuse."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) < 20 else text

@@ -1,0 +1,76 @@
+"""Plans and tables for a person at a terminal, by rich."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Iterable, Sequence
+from itertools import groupby
+from typing import Any
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+from rich.tree import Tree
+
+from dlstbx_cli import mimas
+from dlstbx_cli.services.mimas import Plan
+
+_WIDE = 200
+
+
+def print_plan(plan: Plan, console: Console | None = None) -> None:
+    """Print a plan as a tree by rule."""
+    tree = Tree(_title(plan.scenario))
+    for rule, planned in groupby(plan.tasks, key=lambda planned: planned.rule):
+        branch = tree.add(f"[bold]{escape(rule)}[/]")
+        for one in planned:
+            also = f" [dim](also asked for by {escape(', '.join(one.also))})[/]" if one.also else ""
+            branch.add(_task(one.task) + also)
+    if not plan.tasks:
+        tree.add("[dim]no rule asks for anything[/]")
+    (console or _console()).print(tree)
+
+
+def _title(scenario: mimas.MimasScenario) -> str:
+    facts: list[Any] = [
+        scenario.event.name.lower().replace("_", " of ") if scenario.event else None,
+        scenario.beamline,
+        scenario.visit,
+        scenario.dcclass.name.lower().replace("_", " "),
+        scenario.detectorclass.name.lower() if scenario.detectorclass else "detector not known",
+        scenario.spacegroup.string if scenario.spacegroup else None,
+    ]
+    words = ", ".join(escape(str(fact)) for fact in facts if fact)
+    return f"[bold cyan]{scenario.DCID}[/] {words}"
+
+
+def _task(task: mimas.Invocation) -> str:
+    if isinstance(task, mimas.MimasRecipeInvocation):
+        return f"[green]run[/]   {escape(task.recipe)}"
+    verb = "[green]start[/]" if task.autostart else "[yellow]hold[/] "
+    details = [f"{parameter.key}={parameter.value}" for parameter in task.parameters]
+    if task.sweeps:
+        details.append(f"{len(task.sweeps)} sweep{'s' if len(task.sweeps) > 1 else ''}")
+    details += [f"{variable.key}={variable.value}" for variable in task.triggervariables]
+    return f"{verb} {escape(task.recipe)} [dim]{escape(' '.join(details))}[/]"
+
+
+def print_table(
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console | None = None
+) -> None:
+    """Print a table; None is shown as a dash, numbers stand to the right."""
+    table = Table(box=SIMPLE_HEAD, pad_edge=False)
+    body = [list(row) for row in rows]
+    for place, column in enumerate(columns):
+        numbers = any(isinstance(row[place], int | float) for row in body)
+        # What a row is called by must be readable whole, however narrow the terminal.
+        table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
+    for row in body:
+        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
+    (console or _console()).print(table)
+
+
+def _console() -> Console:
+    # On a pipe nobody knows the width: a pager cuts or wraps better than we do.
+    return Console() if sys.stdout.isatty() else Console(width=_WIDE)

@@ -1,0 +1,199 @@
+"""Where settings come from: option, environment, Zocalo configuration, embedded default.
+
+The first that is given wins. Each setting knows where it came from, for error messages.
+Reading a Zocalo configuration costs a tenth of a second: it is read when a setting is
+asked for that neither an option nor the environment gives.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
+
+from dlstbx_cli.services.errors import Misconfigured
+
+_SECRET = re.compile(r"(?<=://)([^/@\s]*?):[^/@\s]*(?=@)")
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A value and where it came from, in words for people."""
+
+    value: str
+    origin: str
+
+
+class Configuration:
+    """The settings of one run of a command.
+
+    :param environments: Zocalo environments to activate (option ``-e``).
+    :param notice: told, in one line, when a command falls back on an embedded default.
+    :param environ: the environment variables.
+    """
+
+    def __init__(
+        self,
+        environments: Sequence[str] = (),
+        notice: Callable[[str], None] = lambda _: None,
+        environ: Mapping[str, str] = os.environ,
+    ) -> None:
+        self._environments = tuple(environments)
+        self._notice = notice
+        self._environ = environ
+
+    def broker(self, option: str | None = None) -> Setting:
+        """Return the broker's URL. Raises Misconfigured."""
+        given = self._given(option, "--broker", "DLSTBX_BROKER") or self._zocalo_stomp()
+        if given:
+            return Setting(with_password(given), given.origin)
+        return self._embedded("broker", "queue.sqlite3", "--broker or DLSTBX_BROKER")
+
+    def ispyb(self, option: str | None = None) -> Setting:
+        """Return the SQLAlchemy URL of the ISPyB database. Raises Misconfigured."""
+        given = self._given(option, "--ispyb", "DLSTBX_ISPYB")
+        if given:
+            return Setting(with_password(given), given.origin)
+        credentials = self._environ.get("ISPYB_CREDENTIALS")
+        if credentials:
+            from dlstbx_cli.database.connection import url_from_credentials
+
+            return Setting(url_from_credentials(credentials), "ISPYB_CREDENTIALS")
+        options = "--ispyb, DLSTBX_ISPYB or ISPYB_CREDENTIALS"
+        return self._embedded("ISPyB", "ispyb.sqlite3", options)
+
+    def state(self, option: str | None = None) -> Setting:
+        """Return the SQLAlchemy URL of the state store (jobs begun)."""
+        given = self._given(option, "--state", "DLSTBX_STATE")
+        if given:
+            return Setting(with_password(given), given.origin)
+        return Setting(self._default_url("state.sqlite3"), "the default")
+
+    def recipes(self, option: str | None = None) -> Path:
+        """Return the directory of the recipes."""
+        from dlstbx_cli.recipes import SHIPPED
+
+        given = self._given(option, "--recipes", "DLSTBX_RECIPES")
+        return self._directory(given, "zocalo.recipe_directory", SHIPPED)
+
+    def drop_dir(self, option: str | None = None) -> Path:
+        """Return the directory where triggers are stored while the broker is away."""
+        given = self._given(option, "--drop-dir", "DLSTBX_DROP_DIR")
+        return self._directory(given, "zocalo.go.fallback_location", self.home / "drop")
+
+    @cached_property
+    def home(self) -> Path:
+        """The directory of the embedded defaults: ``DLSTBX_HOME``."""
+        given = self._environ.get("DLSTBX_HOME")
+        if given:
+            return Path(given).absolute()
+        data = self._environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
+        return Path(data).absolute() / "dlstbx"
+
+    @cached_property
+    def zocalo(self) -> Any:
+        """The activated Zocalo configuration, None without one. Raises Misconfigured."""
+        path = self._environ.get("ZOCALO_CONFIG")
+        if not path:
+            if self._environments:
+                raise Misconfigured("-e needs a Zocalo configuration: set ZOCALO_CONFIG")
+            return None
+        return _activated(path, self._environments)
+
+    @property
+    def storage(self) -> Mapping[str, Any]:
+        """The plugin ``storage`` of the Zocalo configuration; empty without one."""
+        return getattr(self.zocalo, "storage", None) or {}
+
+    def _given(self, option: str | None, flag: str, variable: str) -> Setting | None:
+        if option:
+            return Setting(option, flag)
+        value = self._environ.get(variable)
+        return Setting(value, variable) if value else None
+
+    def _directory(self, given: Setting | None, key: str, default: Path) -> Path:
+        value = given.value if given else self.storage.get(key)
+        return Path(str(value)).absolute() if value else default
+
+    def _embedded(self, what: str, name: str, advice: str) -> Setting:
+        setting = Setting(self._default_url(name), "the embedded default")
+        path = self.home / name
+        self._notice(f"no {what} is configured: using the embedded one, {path} ({advice})")
+        return setting
+
+    def _default_url(self, name: str) -> str:
+        return f"sqlite:///{self.home / name}"
+
+    def _zocalo_stomp(self) -> Setting | None:
+        if getattr(self.zocalo, "stomp", None) is None and not self._has_plugin("stomp"):
+            return None
+        from workflows.transport.stomp_transport import StompTransport
+
+        values = {key[8:]: str(value) for key, value in StompTransport.defaults.items()}
+        login = f"{quote(values['user'], '')}:{quote(values['pass'], '')}"
+        query = urlencode({"prefix": values["prfx"]} if values["prfx"] else {})
+        url = urlunsplit(("stomp", f"{login}@{values['host']}:{values['port']}", "/", query, ""))
+        return Setting(url, "plugin stomp of ZOCALO_CONFIG")
+
+    def _has_plugin(self, name: str) -> bool:
+        # The plugin's activation returns nothing: only the configuration tells that it ran.
+        if self.zocalo is None:
+            return False
+        definitions = self.zocalo._plugin_configurations
+        return any(
+            isinstance(definitions.get(entry), dict) and definitions[entry].get("plugin") == name
+            for environment in self.zocalo.active_environments
+            for group in [self.zocalo._environments[environment]]
+            for entry in group
+        )
+
+
+def _activated(path: str, environments: Sequence[str]) -> Any:
+    from zocalo import ConfigurationError
+    from zocalo.configuration import from_file
+
+    try:
+        configuration = from_file(path)
+        configuration.activate(list(environments))
+    except (ConfigurationError, ValueError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise Misconfigured(f"the Zocalo configuration {path} cannot be used: {reason}") from None
+    return configuration
+
+
+def has_password(url: str) -> bool:
+    """Tell whether a URL carries a password."""
+    return _SECRET.search(url) is not None
+
+
+def without_password(text: str) -> str:
+    """Return a text with the password of every URL in it replaced by ``***``."""
+    return _SECRET.sub(r"\1:***", text)
+
+
+def with_password(setting: Setting) -> str:
+    """Return a setting's URL with the password of its ``?password-file=PATH`` put in.
+
+    Raises Misconfigured if the file cannot be read or is empty.
+    """
+    parts = urlsplit(setting.value)
+    query = parse_qsl(parts.query, keep_blank_values=True)
+    path = dict(query).get("password-file")
+    if path is None:
+        return setting.value
+    try:
+        password = Path(path).read_text().splitlines()[0]
+    except (OSError, ValueError, IndexError) as error:
+        reason = getattr(error, "strerror", None) or "it has no first line of text"
+        raise Misconfigured(
+            f"password-file {path} (from {setting.origin}) cannot be read: {reason}"
+        ) from None
+    login, _, hosts = parts.netloc.rpartition("@")
+    kept = urlencode([item for item in query if item[0] != "password-file"])
+    netloc = f"{login}:{quote(password, '')}@{hosts}"
+    return urlunsplit((parts.scheme, netloc, parts.path, kept, parts.fragment))

@@ -1,0 +1,83 @@
+"""Every command keeps the contract."""
+
+from __future__ import annotations
+
+import configparser
+from typing import Any, ClassVar
+
+from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
+from tests.conftest import BIN, COMMANDS, TOP
+
+
+class TestRecipeDispatch(ServiceContract):
+    command = "recipe-dispatch"
+    queue = "processing_recipe"
+
+
+class TestMimasPlan(ServiceContract):
+    command = "mimas-plan"
+    queue = "mimas"
+
+
+class TestIspybCreateJob(ServiceContract):
+    command = "ispyb-create-job"
+    queue = "ispyb_connector"
+
+
+class TestBacklogRelease(ServiceContract):
+    command = "backlog-release"
+    queue = "mimas.held"
+
+
+class TestQueuePut(ReadsLines):
+    command = "queue-put"
+    queue = "queue-put"
+
+    def check_bad_line(self, lines: list[Any]) -> None:
+        from tests.conftest import run
+
+        assert lines == []  # it prints nothing: the dead letter is on the broker too
+        (letter,) = run("queue-get", "dlq.queue-put").lines
+        assert letter["headers"]["dlstbx-error"]
+        assert run("queue-get", "nobody").lines[0]["message"] == OTHERS[0]["message"]
+
+
+class TestIspybLookup(ReadsLines):
+    command = "ispyb-lookup"
+    queue = ""
+
+    def check_bad_line(self, lines: list[Any]) -> None:
+        assert lines == []  # none of these lines is a DCID
+
+
+class TestGo(Contract):
+    command = "dlstbx.go"
+    arguments: ClassVar[list[str]] = ["--stdout", "-r", "mimas", "1"]
+
+
+class TestQueueGet(Contract):
+    command = "queue-get"
+    arguments: ClassVar[list[str]] = ["some-queue"]
+
+
+class TestQueueLs(Contract):
+    command = "queue-ls"
+
+
+class TestDemo(Contract):
+    command = "dlstbx-demo"
+
+
+def test_every_command_is_under_contract() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(TOP / "setup.cfg")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    declared = {
+        line.split(" = ")[0]: line.split(".")[-1].removesuffix(":main") for line in scripts if line
+    }
+    assert declared == COMMANDS
+    contracts = [Contract]
+    for contract in contracts:
+        contracts += contract.__subclasses__()
+    assert {one.command for one in contracts if hasattr(one, "command")} == set(COMMANDS)
+    assert {path.name for path in BIN.iterdir() if path.is_symlink()} >= set(COMMANDS)

@@ -1,0 +1,105 @@
+"""A user at a shell: a fresh demo facility, and commands typed into one bash."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.docs.pages import TOP
+
+_BETWEEN = "@@ next @@"
+
+#: What a facility has on its broker before anybody types: some of everything.
+SEED = """\
+dlstbx-demo > list
+mimas-plan 993677 | ispyb-create-job | recipe-dispatch | queue-put
+dlstbx.go --stdout -r mimas -s event=end 993678 | recipe-dispatch | queue-put
+echo '{"dcid": 0, "event": "end"}' | mimas-plan | queue-put
+ispyb-create-job --dcid=1 --recipe=none | queue-put
+true"""
+
+#: Files that examples refer to.
+FILES = {
+    "my-recipe.json": json.dumps(
+        {"1": {"service": "Demo processing", "queue": "demo.processing"}, "start": [[1, []]]}
+    ),
+    "scenarios.jsonl": '{"dcid": 1, "event": "end", "beamline": "i03", "detectorclass": "eiger"}\n',
+    "dcids.txt": "993677\n993700\n",
+}
+
+
+@dataclass(frozen=True)
+class Typed:
+    """A command that was typed, and what came of it."""
+
+    command: str
+    status: int
+    stdout: str
+    stderr: str
+
+
+class Facility:
+    """A directory with a demo facility in it, whose commands are those of this checkout."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.home = directory / "home"
+
+    @classmethod
+    def made(cls, directory: Path) -> Facility:
+        """Make a facility anew."""
+        facility = cls(directory)
+        for name, text in FILES.items():
+            (directory / name).write_text(text)
+        seeded = facility.bash(SEED)
+        assert seeded.status == 0, seeded.stderr
+        return facility
+
+    def copy(self, directory: Path) -> Facility:
+        """Return a copy of this facility in a directory that does not exist yet."""
+        shutil.copytree(self.directory, directory)
+        return Facility(directory)
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The environment of a user with this checkout's ``bin`` and nothing else configured."""
+        ours = ("DLSTBX_", "ZOCALO", "ISPYB", "XDG_")
+        kept = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
+        path = [str(TOP / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        own = {"DLSTBX_HOME": str(self.home), "TMPDIR": str(self.directory), "LC_ALL": "C.UTF-8"}
+        return {**kept, **own, "PATH": ":".join(path), "NO_COLOR": "1", "COLUMNS": "80"}
+
+    def bash(self, script: str, directory: Path | None = None) -> Typed:
+        """Run a script in one bash, here or in another directory."""
+        run = subprocess.run(
+            ["bash", "-o", "pipefail", "-c", script],
+            cwd=directory or self.directory,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Typed(script, run.returncode, run.stdout, run.stderr)
+
+    def session(self, commands: list[str], directory: Path | None = None) -> list[Typed]:
+        """Type commands into one bash, one after the other."""
+        # The separator goes to both streams: what is said belongs to a command as well.
+        after = f'echo "{_BETWEEN}$?" | tee /dev/stderr'
+        run = self.bash("\n".join(f"{command}\n{after}" for command in commands), directory)
+        outs, errs = (_parts(text) for text in (run.stdout, run.stderr))
+        assert len(outs) == len(commands), run.stderr
+        return [
+            Typed(command, int(status), out, err)
+            for command, (out, status), (err, _) in zip(commands, outs, errs, strict=True)
+        ]
+
+
+def _parts(text: str) -> list[tuple[str, str]]:
+    return re.findall(rf"(.*?)^{_BETWEEN}(\d+)\n", text, re.S | re.M)

@@ -57,12 +57,17 @@ def main_command(
     from dlstbx_cli.services.backlog import Backlog
 
     serving = Serving(**ways)
-    settings = _settings(run.configuration.storage)
-    if timeout is not None:
-        settings["timeout"] = timeout
-    settings["limits"].update(options.pairs(limits, "--limit"))
+    given = options.pairs(limits, "--limit")
     capacity = options.pairs(capacities, "--capacity")
-    return serve(run, Backlog(time.time, capacity=capacity, **settings), serving)
+
+    def make() -> Backlog:
+        settings = _settings(run.configuration.storage)
+        if timeout is not None:
+            settings["timeout"] = timeout
+        settings["limits"].update(given)
+        return Backlog(time.time, capacity=capacity, **settings)
+
+    return serve(run, make, serving)
 
 
 main = main_command.main

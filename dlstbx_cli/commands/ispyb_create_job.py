@@ -82,8 +82,12 @@ def main_command(
 
     serving = Serving(once, listen, send, queue, broker)
     filtering = Filtering(messages=[_request(**job)] if any(job.values()) else None)
-    jobs = IspybJobs(options.engine(run, ispyb), JobState.at(options.state_url(run, state)))
-    return serve(run, IspybJobService(jobs), serving, filtering)
+
+    def make() -> IspybJobService:
+        store = JobState.at(options.state_url(run, state))
+        return IspybJobService(IspybJobs(options.engine(run, ispyb), store))
+
+    return serve(run, make, serving, filtering)
 
 
 main = main_command.main

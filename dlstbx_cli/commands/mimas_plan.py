@@ -64,23 +64,21 @@ def main_command(
     """
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
     from dlstbx_cli.services.mimas import MimasService
-    from dlstbx_cli.transport.driver import Way
 
     serving = Serving(**ways)
-    lookup = _lookup(run, ispyb, recipes) if dcids else None
-    service = MimasService(_planner(run, rules), lookup)
-    filtering = Filtering(messages=_requests(dcids, event) if dcids else None, adopt=_adopt)
-    if serving.way is not Way.FILTER or serving.send:
-        if commands or tree:
-            raise click.UsageError("--commands and --tree go without --once, --listen, --send.")
-        return serve(run, service, serving, filtering)
-    if commands:
-        return _show(run, service, serving, filtering, _print_commands)
-    if tree or sys.stdout.isatty():
-        from dlstbx_cli.commands.trees import print_plan
+    if (commands or tree) and not serving.prints:
+        raise click.UsageError("--commands and --tree go without --once, --listen, --send.")
+    show = _view(commands, tree or (serving.prints and sys.stdout.isatty()))
 
-        return _show(run, service, serving, filtering, print_plan)
-    return serve(run, service, serving, filtering)
+    def make() -> Any:
+        lookup = _lookup(run, ispyb, recipes) if dcids else None
+        service = MimasService(_planner(run, rules), lookup)
+        return _Shown(service, show) if show else service
+
+    # A dead letter is no plan: its reason stands on stderr, and its line is left out.
+    quiet: dict[str, Any] = {"emit": _nowhere, "pass_on": _nowhere} if show else {}
+    messages = _requests(dcids, event) if dcids else None
+    return serve(run, make, serving, Filtering(messages, _adopt, **quiet))
 
 
 main = main_command.main
@@ -88,11 +86,16 @@ main = main_command.main
 
 def _planner(run: Run, rules: tuple[str, ...]) -> Any:
     from dlstbx_cli.mimas import core
+    from dlstbx_cli.mimas.errors import UnknownHandlerError
     from dlstbx_cli.mimas.registry import load_handlers
 
     chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
     try:
         handlers = load_handlers(chosen or None)
+    except UnknownHandlerError as error:
+        if rules:
+            raise click.UsageError(f"--rules: {error}") from None
+        raise Misconfigured(f"DLSTBX_RULES: {error}") from None
     except ValueError as error:
         # A site's rules that cannot be loaded would make a dead letter of every request.
         raise Misconfigured(str(error)) from None
@@ -138,14 +141,19 @@ class _Shown:
         """Listen to no topic."""
 
 
-def _show(run: Run, service: Any, serving: Any, filtering: Any, show: Callable[[Any], None]) -> int:
-    from dataclasses import replace
+def _view(commands: bool, tree: bool) -> Callable[[Any], None] | None:
+    """Return what shows a plan to a person; None: it is for programs."""
+    if commands:
+        return _print_commands
+    if tree:
+        from dlstbx_cli.commands.trees import print_plan
 
-    from dlstbx_cli.commands.serving import serve
+        return print_plan
+    return None
 
-    # A dead letter is no plan: its reason stands on stderr, and its line is left out.
-    quiet = replace(filtering, emit=lambda _: None, pass_on=lambda _: None)
-    return serve(run, _Shown(service, show), serving, quiet)
+
+def _nowhere(_: Any) -> None:
+    """Take what is not shown."""
 
 
 def _print_commands(plan: Any) -> None:

@@ -31,9 +31,12 @@ def main_command(run: Run, ispyb: str | None, recipes: str | None, **ways: Any) 
     from dlstbx_cli.services.dispatcher import Dispatcher
 
     serving = Serving(**ways)
-    store = RecipeDirectory(run.configuration.recipes(recipes))
-    service = Dispatcher(Lookup(options.engine(run, ispyb)), store, time.time)
-    return serve(run, service, serving)
+
+    def make() -> Dispatcher:
+        store = RecipeDirectory(run.configuration.recipes(recipes))
+        return Dispatcher(Lookup(options.engine(run, ispyb)), store, time.time)
+
+    return serve(run, make, serving)
 
 
 main = main_command.main

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
-from contextlib import ExitStack, closing
+from collections.abc import Callable, Iterable
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,10 +12,12 @@ import click
 
 from dlstbx_cli.commands.base import DONE, Run
 from dlstbx_cli.commands.options import broker_url
+from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.message import Message
-from dlstbx_cli.transport.driver import Way, exit_code
+from dlstbx_cli.transport.driver import Tally, Way, exit_code
 from dlstbx_cli.transport.driver import run as drive
-from dlstbx_cli.transport.link import Broker, Link
+from dlstbx_cli.transport.lines import Output
+from dlstbx_cli.transport.link import Broker, Link, OutputClosed
 from dlstbx_cli.transport.pipe import Adopt, Emit, PassOn, Pipe
 from dlstbx_cli.transport.stop import Stop
 
@@ -43,6 +45,11 @@ class Serving:
             return Way.LISTEN
         return Way.ONCE if self.once else Way.FILTER
 
+    @property
+    def prints(self) -> bool:
+        """Whether the results go to standard output."""
+        return self.way is Way.FILTER and not self.send
+
 
 @dataclass(frozen=True)
 class Filtering:
@@ -57,24 +64,44 @@ class Filtering:
     pass_on: PassOn | None = None
 
 
-def serve(run: Run, service: Any, serving: Serving, filtering: Filtering | None = None) -> int:
-    """Run a service and return the exit code.
+def serve(
+    run: Run, make: Callable[[], Any], serving: Serving, filtering: Filtering | None = None
+) -> int:
+    """Run the service that *make* gives, and return the exit code.
 
-    Raises UsageError, Misconfigured, Unavailable (the broker is away at the start).
+    Raises UsageError, Misconfigured, Unavailable (the broker or the database is away at
+    the start). A filter has then passed all its input on: it stays addressed as it was.
     """
     filtering = filtering or Filtering()
-    if serving.queue:
-        service.queue = serving.queue
     if filtering.messages is not None and serving.way is not Way.FILTER:
         raise click.UsageError("--once and --listen take messages from a queue, not arguments.")
-    with ExitStack() as stack:
-        stop = stack.enter_context(Stop())
-        link = _link(run, service, serving, filtering, stack)
-        tally = drive(service, link, serving.way, stop)
+    try:
+        tally = _served(run, make, serving, filtering)
+    except (Unavailable, Misconfigured):
+        if serving.way is Way.FILTER and filtering.messages is None:
+            _pass_all_on(run, filtering)
+        raise
     if tally.unavailable:
         run.say(tally.unavailable)
     # A listener ends because it is told to, whatever it has rejected in its life.
     return DONE if serving.way is Way.LISTEN else exit_code(tally)
+
+
+def _served(run: Run, make: Callable[[], Any], serving: Serving, filtering: Filtering) -> Tally:
+    with ExitStack() as stack:
+        stop = stack.enter_context(Stop())
+        service = make()
+        if serving.queue:
+            service.queue = serving.queue
+        return drive(service, _link(run, service, serving, filtering, stack), serving.way, stop)
+
+
+def _pass_all_on(run: Run, filtering: Filtering) -> None:
+    """Pass on what is still to be read; after a run that has begun, that is nothing."""
+    pass_on = filtering.pass_on or Output().write
+    with suppress(OutputClosed, Unavailable):
+        for line in lines(run):
+            pass_on(line)
 
 
 def _broker(run: Run, serving: Serving, stack: ExitStack) -> Broker:

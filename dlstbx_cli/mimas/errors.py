@@ -24,3 +24,7 @@ class RuleError(ValueError):
 
 class HandlerError(ValueError):
     """The set of handlers cannot be put together: an unknown, doubled or broken one."""
+
+
+class UnknownHandlerError(HandlerError):
+    """A handler was asked for by a name that none has."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlstbx_cli.mimas.errors import HandlerError, RuleError
+from dlstbx_cli.mimas.errors import HandlerError, RuleError, UnknownHandlerError
 from dlstbx_cli.mimas.objects import (
     Invocation,
     MimasISPyBJobInvocation,
@@ -81,14 +81,14 @@ def load_handlers(names: Iterable[str] | None = None) -> tuple[NamedHandler, ...
     """Return the handlers of the given entry point names, or all there are.
 
     The order is ours by family, then the site's by name, whatever the order of *names*.
-    Raises HandlerError for an unknown name, for a name that stands for two handlers, and
-    for a handler that cannot be imported.
+    Raises UnknownHandlerError for a name that none has, HandlerError for one that stands
+    for two handlers, and for a handler that cannot be imported.
     """
     targets = _targets()
     chosen = set(targets) if names is None else set(names)
     unknown = sorted(chosen - set(targets))
     if unknown:
-        raise HandlerError(
+        raise UnknownHandlerError(
             f"no handler named {', '.join(unknown)} in {GROUP}; there are: {', '.join(targets)}"
         )
     return tuple(_load(name, target) for name, target in targets.items() if name in chosen)

@@ -106,8 +106,12 @@ def test_a_chosen_set_of_rules(home: Path, monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setenv("DLSTBX_RULES", "dlstbx-i19,dlstbx-mx")
     assert recipes(run("mimas-plan", stdin=line).lines) == PLANNED
     outcome = run("mimas-plan", "--rules", "nobody's", stdin=line)
-    assert outcome.code == 78
+    assert outcome.code == 2
     assert "dlstbx-mx" in outcome.err
+    monkeypatch.setenv("DLSTBX_RULES", "nobody's")
+    outcome = run("mimas-plan", stdin=line)
+    assert outcome.code == 78
+    assert "DLSTBX_RULES" in outcome.err
 
 
 SITE = """

@@ -226,10 +226,16 @@ def test_listeners_killed_at_any_instant_lose_and_double_nothing(
 def test_no_database_passes_all_lines_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DLSTBX_ISPYB", f"sqlite:///{home}/not-there.sqlite3")
     trigger = run("dlstbx.go", "--stdout", "-r", "mimas", DCID).out
-    outcome = run("recipe-dispatch", stdin=trigger)
-    assert outcome.code == 78
+    outcome = run("recipe-dispatch", stdin=trigger + "other line\n")
+    assert (outcome.code, outcome.out) == (78, trigger + "other line\n")
     assert "not-there.sqlite3" in outcome.err
     assert outcome.err.count("\n") == 1
+
+
+def test_no_broker_to_send_to_passes_all_lines_on(home: Path) -> None:
+    line = json.dumps({"queue": "mimas", "message": 1}) + "\n"
+    outcome = run("mimas-plan", "--send", "--broker", "sqlite:////proc/none/q", stdin=line)
+    assert (outcome.code, outcome.out) == (78, line)
 
 
 def test_an_ispyb_without_tables(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,23 +47,17 @@ main = main_command.main
 
 
 def _table(states: list[Any]) -> None:
-    from dlstbx_cli.commands.trees import print_table
+    from dlstbx_cli.commands.trees import age, print_table
 
+    now = time.time()
     rows = [
-        (state.name, state.ready, state.in_hand, state.delayed, _age(state.oldest))
+        (
+            state.name,
+            state.ready,
+            state.in_hand,
+            state.delayed,
+            None if state.oldest is None else age(now - state.oldest),
+        )
         for state in states
     ]
     print_table(["queue", "ready", "in hand", "delayed", "oldest"], rows)
-
-
-def _age(sent: float | None) -> str | None:
-    """Return how long ago something was, in two units at most."""
-    if sent is None:
-        return None
-    seconds = max(0, int(time.time() - sent))
-    minutes, hours, days = seconds // 60, seconds // 3600, seconds // 86400
-    if days:
-        return f"{days} d {hours % 24} h"
-    if hours:
-        return f"{hours} h {minutes % 60} min"
-    return f"{minutes} min {seconds % 60} s" if minutes else f"{seconds} s"

@@ -71,6 +71,19 @@ def print_table(
     (console or _console()).print(table)
 
 
+def age(seconds: float | None) -> str | None:
+    """Return how long something took, in two units at most: ``3 h 20 min``."""
+    if seconds is None:
+        return None
+    whole = max(0, int(seconds))
+    minutes, hours, days = whole // 60, whole // 3600, whole // 86400
+    if days:
+        return f"{days} d {hours % 24} h"
+    if hours:
+        return f"{hours} h {minutes % 60} min"
+    return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
+
+
 def _console() -> Console:
     # On a pipe nobody knows the width: a pager cuts or wraps better than we do.
     return Console() if sys.stdout.isatty() else Console(width=_WIDE)

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Table, insert, select
 
+from dlstbx_cli.database import demo_links, demo_rows
 from dlstbx_cli.database.classification import classify
 from dlstbx_cli.database.connection import reading, writing
-from dlstbx_cli.database.demo_rows import tables
 from dlstbx_cli.database.embedded import create
 from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query
@@ -75,7 +75,8 @@ def fill(engine: Engine) -> bool:
 
     Raises Misconfigured for a database with other data in it, Unavailable.
     """
-    schema, rows = Schema(), tables()
+    schema, rows = Schema(), demo_rows.tables()
+    rows |= demo_links.tables(rows["DataCollection"])
     ours = {row["dataCollectionId"]: row["imageDirectory"] for row in rows["DataCollection"]}
     with writing(engine) as connection:
         if ours.items() <= _directories(connection, schema).items():

@@ -56,7 +56,10 @@ class Visit:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """A sample of a protein or compound, with what its owner knows about the crystal."""
+    """A sample of a protein or compound, with what its owner knows about the crystal.
+
+    :param pin: the place of its pin in the puck and its own on it, if the pin holds several.
+    """
 
     name: str
     protein: str
@@ -65,6 +68,39 @@ class Sample:
     scatterer: str | None = None
     pipeline: str = "xia2/DIALS"
     smiles: str | None = None
+    pin: tuple[str, int] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """An energy scan of a sample: the edge's energies in eV, each with f' and f''."""
+
+    visit: str
+    sample: str
+    element: str
+    peak: tuple[float, float, float]
+    inflection: tuple[float, float, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Model:
+    """A model that a protein is linked with: in the Protein Data Bank, or as a text."""
+
+    protein: str
+    source: str
+    code: str | None = None
+    name: str | None = None
+    contents: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """Something that happens to a sample while an image is taken, with times in seconds."""
+
+    kind: str
+    offset: float
+    duration: float
+    repetition: float
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,6 +176,15 @@ VISITS = (
     ),
     Visit("cm40611-1", "i15", "2026-01-27", 0.42460, "I15 Commissioning Directory 2026"),
     Visit("mx38244-2", "i02-1", "2026-03-24", 0.91840, "Needles of a few micrometres"),
+    # Here files can be written and put wherever the demo runs: its directory is not at Diamond.
+    Visit(
+        "in41002-1",
+        "i03",
+        "2026-03-31",
+        0.97625,
+        "Models and settings of one's own",
+        directory="/tmp/dlstbx-demo/data/2026/in41002-1",  # noqa: S108  the fifth name is the visit
+    ),
 )
 
 _THAUMATIN: Cell = (57.8, 57.8, 150.2, 90.0, 90.0, 90.0)
@@ -158,9 +203,9 @@ SAMPLES = (
     Sample("hg_soak", "LeuT", None, None, "Hg"),
     Sample("thau_cal3", "Thaumatin", "P41212", _THAUMATIN),
     Sample("ins_cal1", "Insulin", "I213", _INSULIN, "S"),
-    Sample("mpro_f0412", "Mpro", "C2", _MPRO),
+    Sample("mpro_f0412", "Mpro", "C2", _MPRO, pin=("7", 1)),
     Sample("mpro_f0413", "Mpro", "C2", _MPRO, pipeline="autoPROC"),
-    Sample("mpro_f0414", "Mpro"),
+    Sample("mpro_f0414", "Mpro", pin=("7", 2)),
     Sample("capsid_a3", "HEV-A71", "I23", (352.0, 352.0, 352.0, 90.0, 90.0, 90.0)),
     Sample("chip_lys7", "Lysozyme", "P43212", _LYSOZYME),
     Sample("jet_fah", "FAcD"),
@@ -181,6 +226,7 @@ SAMPLES = (
     Sample("ruby", "Corundum", "R-3c", (4.76, 4.76, 12.99, 90.0, 90.0, 120.0)),
     Sample("needle_4", "Polyhedrin", "I23", (103.4, 103.4, 103.4, 90.0, 90.0, 90.0)),
     Sample("needle_9", "Polyhedrin", pipeline="xia2/3dii"),
+    Sample("hewl_1", "HEWL"),
 )
 
 GROUPS = (
@@ -224,4 +270,40 @@ GROUPS = (
     Group("mx38244-2", "needle_4", "poly/n4/needle_4", "grid", "E9M", (60, 8)),
     Group("mx38244-2", "needle_4", "poly/n4/needle_4_rot", "rotation", "E9M", 400, 2),
     Group("mx38244-2", "needle_9", "poly/n9/needle_9", "rotation", "E9M", 400, 1, running=True),
+    Group("in41002-1", "hewl_1", "hewl/hewl_1", "rotation", "E16M", 1800, 2),
 )
+
+SCANS = (
+    Scan("mx38015-14", "semet_p2", "Se", (12661.8, -7.6, 5.4), (12658.2, -10.3, 2.7)),
+    Scan("mx38015-14", "semet_p2", "Se", (12690.5, -7.1, 4.9), (12687.1, -9.8, 2.5)),
+)
+
+MODELS = (
+    Model("CDK2", "PDB", code="1HCK"),
+    Model("Mpro", "PDB", code="5R7Y"),
+    Model(
+        "HEWL",
+        "user",
+        name="hewl_start.pdb",
+        contents=(
+            "CRYST1   78.900   78.900   37.100  90.00  90.00  90.00 P 43 21 2     8\n"
+            "ATOM      1  CA  LYS A   1       2.440  10.324   9.270  1.00 15.00           C\n"
+            "END\n"
+        ),
+    ),
+)
+
+#: Samples that are to be processed together.
+SAMPLE_GROUPS = {
+    "Mpro fragments": ("mpro_f0412", "mpro_f0413", "mpro_f0414"),
+    "LeuT SeMet": ("semet_p2", "semet_p5"),
+}
+
+#: What happens in the collections of a group, by its path.
+EVENTS = {
+    "lys/chip7/run1": (
+        Event("LaserExcitation", 0.0, 0.0005, 1.0),
+        Event("XrayDetection", 0.001, 0.01, 5.0),
+    ),
+    "fah/jet/run4": (Event("XrayDetection", 0.0, 0.002, 1.0),),
+}

@@ -19,11 +19,13 @@ Tables = dict[str, list[Values]]
 Item = TypeVar("Item")
 
 _VISITS = {visit.name: visit for visit in demo_data.VISITS}
-_VISIT_IDS = {visit.name: number for number, visit in enumerate(demo_data.VISITS, 1)}
-_SAMPLE_IDS = {sample.name: number for number, sample in enumerate(demo_data.SAMPLES, 1)}
+#: The numbers of visits and samples, by name.
+VISIT_IDS = {visit.name: number for number, visit in enumerate(demo_data.VISITS, 1)}
+SAMPLE_IDS = {sample.name: number for number, sample in enumerate(demo_data.SAMPLES, 1)}
 _DETECTOR_IDS = {key: number for number, key in enumerate(DETECTORS, 1)}
 _PIPELINE_IDS = {name: number for number, name in enumerate(demo_data.PIPELINES, 1)}
-_REGISTERED = datetime(2026, 1, 5, 9)
+#: When everything was registered that is no collection.
+REGISTERED = datetime(2026, 1, 5, 9)
 _BETWEEN = timedelta(minutes=7)
 
 
@@ -39,6 +41,11 @@ def tables() -> Tables:
     }
 
 
+def protein_ids() -> dict[str, int]:
+    """Return the numbers of the proteins, by name."""
+    return {name: number for number, name in _numbered(s.protein for s in demo_data.SAMPLES)}
+
+
 def _numbered(items: Iterable[Item]) -> Iterator[tuple[int, Item]]:
     return enumerate(dict.fromkeys(items), 1)
 
@@ -46,8 +53,8 @@ def _numbered(items: Iterable[Item]) -> Iterator[tuple[int, Item]]:
 def _proposal(visit: Visit) -> Values:
     code = visit.name.partition("-")[0]
     return {
-        "proposalId": _VISIT_IDS[visit.name],
-        "bltimeStamp": _REGISTERED,
+        "proposalId": VISIT_IDS[visit.name],
+        "bltimeStamp": REGISTERED,
         "title": visit.title,
         "proposalCode": code[:2],
         "proposalNumber": code[2:],
@@ -57,10 +64,10 @@ def _proposal(visit: Visit) -> Values:
 def _session(visit: Visit) -> Values:
     start = _first_shift(visit)
     return {
-        "sessionId": _VISIT_IDS[visit.name],
-        "proposalId": _VISIT_IDS[visit.name],
-        "bltimeStamp": _REGISTERED,
-        "lastUpdate": _REGISTERED,
+        "sessionId": VISIT_IDS[visit.name],
+        "proposalId": VISIT_IDS[visit.name],
+        "bltimeStamp": REGISTERED,
+        "lastUpdate": REGISTERED,
         "startDate": start,
         "endDate": start + timedelta(days=1),
         "beamLineName": visit.beamline,
@@ -92,7 +99,7 @@ def _samples() -> Tables:
     """Return proteins, crystals, plans, pucks (one for each owner and pipeline) and samples."""
     owners = {group.sample: group.visit for group in reversed(demo_data.GROUPS)}
     samples = [(sample, owners[sample.name]) for sample in demo_data.SAMPLES]
-    proteins = {name: number for number, name in _numbered(s.protein for s in demo_data.SAMPLES)}
+    proteins = protein_ids()
     pucks = {puck: n for n, puck in _numbered((owner, s.pipeline) for s, owner in samples)}
     owner_of = {sample.protein: owner for sample, owner in reversed(samples)}
     return {
@@ -107,8 +114,8 @@ def _samples() -> Tables:
 def _protein(name: str, number: int, owner: str) -> Values:
     return {
         "proteinId": number,
-        "proposalId": _VISIT_IDS[owner],
-        "bltimeStamp": _REGISTERED,
+        "proposalId": VISIT_IDS[owner],
+        "bltimeStamp": REGISTERED,
         "name": name,
         "acronym": name,
     }
@@ -116,9 +123,9 @@ def _protein(name: str, number: int, owner: str) -> Values:
 
 def _crystal(sample: Sample, protein: int) -> Values:
     return {
-        "crystalId": _SAMPLE_IDS[sample.name],
+        "crystalId": SAMPLE_IDS[sample.name],
         "proteinId": protein,
-        "recordTimeStamp": _REGISTERED,
+        "recordTimeStamp": REGISTERED,
         "spaceGroup": sample.space_group,
         **dict(zip(CELL, sample.cell or [None] * len(CELL), strict=True)),
     }
@@ -126,8 +133,8 @@ def _crystal(sample: Sample, protein: int) -> Values:
 
 def _plan(sample: Sample) -> Values:
     return {
-        "diffractionPlanId": _SAMPLE_IDS[sample.name],
-        "recordTimeStamp": _REGISTERED,
+        "diffractionPlanId": SAMPLE_IDS[sample.name],
+        "recordTimeStamp": REGISTERED,
         "experimentKind": "SAD",
         "anomalousScatterer": sample.scatterer,
     }
@@ -139,22 +146,24 @@ def _puck(number: int, owner: str, pipeline: str) -> Values:
         "code": f"{owner.upper()}-P{number:02d}",
         "containerType": "Puck",
         "capacity": 16,
-        "bltimeStamp": _REGISTERED,
+        "bltimeStamp": REGISTERED,
         "beamlineLocation": _VISITS[owner].beamline,
         "priorityPipelineId": _PIPELINE_IDS[pipeline],
     }
 
 
 def _sample(sample: Sample, puck: int) -> Values:
-    number = _SAMPLE_IDS[sample.name]
+    number = SAMPLE_IDS[sample.name]
     return {
         "blSampleId": number,
-        "recordTimeStamp": _REGISTERED,
+        "recordTimeStamp": REGISTERED,
         "diffractionPlanId": number if sample.scatterer else None,
         "crystalId": number,
         "containerId": puck,
         "name": sample.name,
-        "location": str(1 + number % 16),
+        "location": str(1 + number % 16) if sample.pin is None else sample.pin[0],
+        "subLocation": None if sample.pin is None else sample.pin[1],
+        "loopType": None if sample.pin is None else "multipin_6x",
         "SMILES": sample.smiles,
     }
 
@@ -177,8 +186,8 @@ def _collections() -> Tables:
 def _group(group: Group, number: int, start: datetime) -> Values:
     return {
         "dataCollectionGroupId": number,
-        "sessionId": _VISIT_IDS[group.visit],
-        "blSampleId": _SAMPLE_IDS.get(group.sample or ""),
+        "sessionId": VISIT_IDS[group.visit],
+        "blSampleId": SAMPLE_IDS.get(group.sample or ""),
         "experimentType": KINDS[group.kind].experiment_type,
         "startTime": start,
     }
@@ -193,8 +202,8 @@ def _collection(group: Group, number: int, dcid: int, place: int, start: datetim
     return {
         "dataCollectionId": dcid,
         "dataCollectionGroupId": number,
-        "SESSIONID": _VISIT_IDS[group.visit],
-        "BLSAMPLEID": _SAMPLE_IDS.get(group.sample or ""),
+        "SESSIONID": VISIT_IDS[group.visit],
+        "BLSAMPLEID": SAMPLE_IDS.get(group.sample or ""),
         "dataCollectionNumber": place,
         "startTime": start,
         "endTime": None if running else start + timedelta(seconds=round(images * kind.exposure)),

@@ -1,7 +1,8 @@
 """The look-up: a request's parameters, and everything that ISPyB knows about its collection.
 
-Each group of parameters is a module with a function ``parameters(inquiry)``; a further
-group is a further module, named in ``GROUPS``.
+Each group of parameters is a module with a function ``parameters(inquiry)``, and with
+``SOURCES``, which says where they come from; a further group is a further module, named
+in ``GROUPS``.
 """
 
 from __future__ import annotations
@@ -10,11 +11,23 @@ import uuid
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
-from dlstbx_cli.database import collection, related, reprocessing, sample
+from dlstbx_cli.database import (
+    collection,
+    energy,
+    groups,
+    pdb,
+    related,
+    reprocessing,
+    sample,
+    ssx,
+)
 from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.identifiers import identifier, shown
 from dlstbx_cli.database.inquiry import Inquiry, Reader
+from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
+from dlstbx_cli.database.visit import VisitContents, VisitFiles
+from dlstbx_cli.services.bounded import Bounded
 from dlstbx_cli.services.errors import Rejected
 
 if TYPE_CHECKING:
@@ -26,8 +39,23 @@ if TYPE_CHECKING:
 GROUPS: tuple[Callable[[Inquiry], dict[str, Any]], ...] = (
     collection.parameters,
     sample.parameters,
+    energy.parameters,
+    pdb.parameters,
     related.parameters,
+    groups.parameters,
+    ssx.parameters,
 )
+#: Where each parameter comes from, in words for people.
+SOURCES: dict[str, str] = {
+    **reprocessing.SOURCES,
+    **collection.SOURCES,
+    **sample.SOURCES,
+    **energy.SOURCES,
+    **pdb.SOURCES,
+    **related.SOURCES,
+    **groups.SOURCES,
+    **ssx.SOURCES,
+}
 
 
 class Lookup:
@@ -36,6 +64,7 @@ class Lookup:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._reader = Reader()
+        self._bounded = Bounded()
 
     def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Return the request with everything looked up in its parameters: plain JSON data.
@@ -45,23 +74,37 @@ class Lookup:
         One that names a job with a recipe, and no recipe itself, gets ``recipes``.
 
         Raises Rejected, naming the id, for one that is not a positive number or not in the
-        database, and for a relative image directory; Unavailable; Misconfigured.
+        database, and for an odd image directory; Stuck if the visit's file system does not
+        answer; Unavailable; Misconfigured.
+        """
+        return self.explained(request)[0]
+
+    def explained(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return the request as looked up, and where each of its parameters came from.
+
+        The second is words for people, by parameter; what the request itself gives is not
+        in it. Raises as the look-up does.
         """
         parameters = dict(request.get("parameters") or {})
         job = _given(parameters, "ispyb_reprocessing_id", "ispyb_process")
         if job is None and parameters.get("ispyb_dcid") is None:
-            return dict(request)
+            return dict(request), {}
         recipes: dict[str, Any] = {}
+        origins: dict[str, str] = {}
         with reading(self._engine) as connection:
             if job is not None:
                 found = self._job(connection, identifier(job, "ispyb_process"))
+                if parameters.get("ispyb_dcid") is None:
+                    found |= _collection_of(found["ispyb_processing_job"])
                 parameters |= {"ispyb_process": job, **found}
                 recipes = _recipes(request, found["ispyb_processing_job"])
-                if parameters.get("ispyb_dcid") is None:
-                    parameters |= _collection_of(found["ispyb_processing_job"])
+                origins = {name: SOURCES[name] for name in found}
             if parameters.get("ispyb_dcid") is not None:
-                parameters |= self._collection(connection, parameters)
-        return {**request, **recipes, "parameters": parameters}
+                inquiry = self._inquiry(connection, parameters, job_recipe=bool(recipes))
+                found = _found(inquiry)
+                parameters |= found
+                origins |= _origins(inquiry, found)
+        return {**request, **recipes, "parameters": parameters}, origins
 
     def run_status(self, dcid: Any) -> str | None:
         """Return DataCollection.runStatus; None while the collection is running.
@@ -80,20 +123,53 @@ class Lookup:
         sweeps = self._reader.rows(connection, reprocessing.sweeps_query, job=number)
         return reprocessing.parameters(job, rows, sweeps)
 
-    def _collection(self, connection: Connection, parameters: dict[str, Any]) -> dict[str, Any]:
+    def _inquiry(
+        self, connection: Connection, parameters: Mapping[str, Any], *, job_recipe: bool
+    ) -> Inquiry:
         number = identifier(parameters["ispyb_dcid"], "ispyb_dcid")
         rows = self._reader.rows(connection, collection.query, dcid=number)
         row = _only(rows, "collection", f"DCID {number}")
-        inquiry = Inquiry(
-            parameters, _uuid(parameters.get("guid")), row, rows[0], self._reader, connection
+        visit = _visit(number, row["imageDirectory"])
+        files = VisitFiles(visit.directory, self._bounded) if visit else None
+        return Inquiry(
+            parameters=parameters,
+            uuid=_uuid(parameters.get("guid")),
+            collection=row,
+            joined=rows[0],
+            reader=self._reader,
+            connection=connection,
+            visit=visit,
+            files=files,
+            contents=_contents(visit, files, rows[0]["crystal"]),
+            job_recipe=job_recipe,
         )
-        found: dict[str, Any] = {}
-        try:
-            for group in GROUPS:
-                found |= group(inquiry)
-        except Rejected as error:
-            raise Rejected(f"DCID {number}: {error}") from None
-        return found
+
+
+def _visit(dcid: int, directory: str | None) -> VisitPath | None:
+    try:
+        return VisitPath.of(directory)
+    except Rejected as error:
+        raise Rejected(f"DCID {dcid}: {error}") from None
+
+
+def _contents(
+    visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
+) -> VisitContents:
+    if visit is None or files is None:
+        return VisitContents()
+    # Where ISPyB knows the crystal, a file that hangs or is broken is nobody's concern.
+    names = () if sample.has_symmetry(crystal) else visit.rest
+    return files.contents({name.lower() for name in names})
+
+
+def _found(inquiry: Inquiry) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    try:
+        for group in GROUPS:
+            found |= group(inquiry)
+    except Rejected as error:
+        raise Rejected(f"DCID {inquiry.dcid}: {error}") from None
+    return found
 
 
 def run_status_query(schema: Schema) -> Query:
@@ -116,6 +192,11 @@ def _only(rows: list[Joined], part: str, what: str) -> Row:
     if row is None:
         raise Rejected(f"{what} is not in ISPyB")
     return row
+
+
+def _origins(inquiry: Inquiry, found: Mapping[str, Any]) -> dict[str, str]:
+    """Return where each value came from, in words for people."""
+    return {name: inquiry.origins.get(name) or SOURCES[name] for name in found}
 
 
 def _recipes(request: Mapping[str, Any], job: Row) -> dict[str, Any]:

@@ -72,17 +72,26 @@ class VisitPath:
     def of(cls, directory: str | None) -> VisitPath | None:
         """Take an image directory apart; None if there is none or it does not name a visit.
 
-        Raises Rejected for a relative one.
+        Raises Rejected for a relative one, and one with ``..`` in it: what is below it
+        might not be below the visit.
         """
         if not directory:
             return None
         if not directory.startswith("/"):
             raise Rejected(f"the image directory is not absolute: {directory!r:.200}")
         names = [name for name in directory.split("/") if name not in ("", ".")]
+        if ".." in names:
+            raise Rejected(f"the image directory leads elsewhere: {directory!r:.200}")
         if len(names) < _VISIT_DEPTH:
             return None
         top = names[:_VISIT_DEPTH]
         return cls(top[-1], "/" + "/".join(top), tuple(names[_VISIT_DEPTH:]))
+
+    def names_below(self, directory: str | None) -> list[str]:
+        """Return the names between the visit and a directory; none if it is not below it."""
+        names = [name for name in (directory or "").split("/") if name not in ("", ".")]
+        top = self.directory.split("/")[1:]
+        return names[len(top) :] if names[: len(top)] == top else []
 
     def below(self, area: str, level: str | None, uuid: str) -> str:
         """Return the directory of a request in an area of the visit, such as ``processed``."""
@@ -91,9 +100,14 @@ class VisitPath:
 
 
 def collection_level(prefix: str | None, number: int | None) -> str | None:
-    """Return ``PREFIX_NUMBER``, a missing one being empty; None if both are missing."""
+    """Return ``PREFIX_NUMBER``, a missing one being empty; None if both are missing.
+
+    Raises Rejected for a prefix with ``..`` among its names: it would lead elsewhere.
+    """
     if not prefix and number is None:
         return None
+    if prefix and ".." in prefix.split("/"):
+        raise Rejected(f"the image prefix leads elsewhere: {prefix!r:.200}")
     return f"{prefix or ''}_{'' if number is None else number}"
 
 

@@ -5,13 +5,17 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from dlstbx_cli.database import paths
-from dlstbx_cli.database.classification import is_rotation, is_screening
+from dlstbx_cli.database.classification import is_rotation
 from dlstbx_cli.database.rows import Part, Query, Row
 from dlstbx_cli.database.tables import Schema, column
 
 if TYPE_CHECKING:
     from dlstbx_cli.database.inquiry import Inquiry
 
+_ROTATIONS = (
+    "DataCollection.imageDirectory + fileTemplate at the first image, of the other rotations in"
+    " the group"
+)
 _NEEDED = (
     "startImageNumber",
     "numberOfImages",
@@ -20,6 +24,16 @@ _NEEDED = (
     "overlap",
     "axisRange",
 )
+
+#: Where each parameter comes from, for people.
+SOURCES = {
+    "ispyb_related_sweeps": "DataCollection.startImageNumber and numberOfImages of all in the"
+    " group (dataCollectionGroupId)",
+    "ispyb_related_images": "DataCollection.imageDirectory + fileTemplate at the first image, of"
+    " all in the group (dataCollectionGroupId)",
+    "ispyb_dcg_dcids": "DataCollection.dataCollectionId of the others in the group"
+    " (dataCollectionGroupId)",
+}
 
 
 def query(schema: Schema) -> Query:
@@ -51,6 +65,8 @@ def parameters(inquiry: Inquiry) -> dict[str, Any]:
     # The empty text of a processing job without sweeps stays.
     if inquiry.parameters.get("ispyb_images") is None:
         found["ispyb_images"] = _images(inquiry, others)
+        # Noted, because the images of a processing job have the same name.
+        inquiry.note("ispyb_images", _ROTATIONS)
     return found
 
 
@@ -75,7 +91,7 @@ def _first_file(row: Row) -> str | None:
 def _images(inquiry: Inquiry, others: list[Row]) -> str:
     if paths.is_below(inquiry.collection["imageDirectory"], "/dls/mx"):
         return ""
-    if is_screening(inquiry.collection, inquiry.experiment_type):
+    if inquiry.kinds["screen"]:
         return ""
     sweeps = (_sweep(row) for row in others if is_rotation(row))
     return ",".join(sweep for sweep in sweeps if sweep)

@@ -9,6 +9,17 @@ from dlstbx_cli.database import paths
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.tables import Schema, column
 
+#: Where each parameter comes from, for people.
+SOURCES = {
+    "ispyb_process": "the request",
+    "ispyb_dcid": "ProcessingJob.dataCollectionId",
+    "ispyb_processing_job": "ProcessingJob, the whole row",
+    "ispyb_processing_parameters": "ProcessingJobParameter, the values of each parameterKey",
+    "ispyb_reprocessing_parameters": "ProcessingJobParameter, the last value of each parameterKey",
+    "ispyb_images": "ProcessingJobImageSweep: DataCollection.imageDirectory + fileTemplate at"
+    " startImage, startImage and endImage",
+}
+
 
 def job_query(schema: Schema) -> Query:
     """Build the statement for a job beside each of its parameters, in order."""

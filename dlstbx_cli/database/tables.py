@@ -9,6 +9,7 @@ to it must not break the reading), blobs are bytes.
 from __future__ import annotations
 
 import json
+import struct
 from collections.abc import Mapping
 from functools import cache
 from typing import Any
@@ -19,6 +20,7 @@ from sqlalchemy import (
     Connection,
     Date,
     DateTime,
+    Dialect,
     Double,
     Float,
     FromClause,
@@ -37,13 +39,35 @@ from sqlalchemy.types import TypeEngine
 
 from dlstbx_cli.database.snapshot import PATH
 
+
+class Single(Float[float]):
+    """MySQL's FLOAT: single precision, of which six digits are given out.
+
+    SQLite keeps and gives all digits of a double: the same row would look different there.
+    """
+
+    def result_processor(self, dialect: Dialect, coltype: object) -> Any:  # noqa: ARG002  theirs
+        """Return what makes a value of the database the one that is given out."""
+        return _six_digits if dialect.name == "sqlite" else None
+
+
+def _six_digits(value: Any) -> Any:
+    if not isinstance(value, float):
+        return value
+    try:
+        (single,) = struct.unpack("f", struct.pack("f", value))
+    except OverflowError:
+        return value
+    return float(f"{single:.6g}")
+
+
 _TYPES: dict[str, TypeEngine[Any]] = {
     "BINARY": LargeBinary(),
     "DATE": Date(),
     "DATETIME": DateTime(),
     # As in ispyb.sqlalchemy, whose decimals have ten places: so its answers are ours.
     "DOUBLE": Double(asdecimal=True),
-    "FLOAT": Float(),
+    "FLOAT": Single(),
     "INTEGER": Integer(),
     "LONGTEXT": Text(),
     "MEDIUMINT": Integer(),

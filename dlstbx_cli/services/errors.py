@@ -23,6 +23,14 @@ class Unavailable(Exception):
     """
 
 
+class Stuck(Unavailable):
+    """What this one message needs does not answer: others can go on.
+
+    A listener looks at the message again later, and handles the next ones meanwhile. Else
+    as Unavailable.
+    """
+
+
 class Misconfigured(Exception):
     """The command cannot work as it is configured: exit code 78.
 

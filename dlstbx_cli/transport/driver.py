@@ -11,12 +11,20 @@ from __future__ import annotations
 
 import enum
 import logging
+import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
-from dlstbx_cli.services.errors import Misconfigured, NoRoom, NotReady, Rejected, Unavailable
+from dlstbx_cli.services.errors import (
+    Misconfigured,
+    NoRoom,
+    NotReady,
+    Rejected,
+    Stuck,
+    Unavailable,
+)
 from dlstbx_cli.services.message import ID_HEADER, Message, dead_letter
 from dlstbx_cli.services.service import Service
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
@@ -28,6 +36,8 @@ logger = logging.getLogger("dlstbx_cli")
 #: Seconds a receive may take before the loop looks whether it is to stop.
 _GLANCE = 0.1
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
+#: Seconds until a listener looks again at a message whose own surroundings hang.
+_UNSTICK = 10.0
 #: Errors that say whose fault it is; any other one is a bug.
 _KNOWN = (Rejected, Unavailable, Misconfigured, NotReady, NoRoom, OutputClosed)
 
@@ -154,6 +164,8 @@ class _Run:
             self._reject(delivery, str(error))
         except NotReady as error:
             self._postpone(delivery, error)
+        except Stuck as error:
+            self._set_aside(delivery, error)
         except NoRoom:
             self._keep(delivery)
         else:
@@ -175,7 +187,9 @@ class _Run:
         return [result.child(identity, place) for place, result in enumerate(results)]
 
     def _reject(self, delivery: Delivery, reason: str) -> None:
-        letter = dead_letter(delivery.message, self._service.queue, reason, self._service.name)
+        letter = dead_letter(
+            delivery.message, self._service.queue, reason, self._service.name, time.time()
+        )
         self._link.commit(delivery, [letter])
         self._say_rejected(delivery, reason)
 
@@ -192,6 +206,16 @@ class _Run:
             self._link.give_back(delivery)
         else:
             self._again.append(replace(delivery, message=message))
+
+    def _set_aside(self, delivery: Delivery, error: Stuck) -> None:
+        # Only a listener is there to look again: for the others it is a failure.
+        if self._way is not Way.LISTEN:
+            raise error
+        extra = self._extra("set aside", delivery)
+        logger.warning(
+            "%s: %s; looked at again in %g s", delivery.place, error, _UNSTICK, extra=extra
+        )
+        self._postpone(delivery, NotReady(delivery.message, _UNSTICK))
 
     def _keep(self, delivery: Delivery) -> None:
         if self._way is Way.FILTER:

@@ -140,3 +140,20 @@ def test_logs_as_json_lines(home: Path) -> None:
     assert record["action"] == "reject"
     assert record["level"] == "error"
     assert record["place"] == "line 1"
+
+
+def test_a_look_up_explained(home: Path) -> None:
+    outcome = run("ispyb-lookup", "--explain", 993677)
+    assert outcome.code == 0
+    rows = {line.split()[0]: line for line in outcome.out.splitlines() if "ispyb_" in line}
+    assert "Crystal.spaceGroup" in rows["ispyb_space_group"]
+    assert "P212121" in rows["ispyb_space_group"]
+    assert "columns known" in rows["ispyb_dc_info"]
+    (explained,) = run("ispyb-lookup", "--explain", "--json", 993677).lines
+    (plain,) = run("ispyb-lookup", 993677).lines
+    assert explained.keys() == plain.keys()
+    assert explained["ispyb_image_first"] == {
+        "value": 1,
+        "from": "DataCollection.startImageNumber",
+    }
+    assert run("ispyb-lookup", "--json", 993677).code == 2

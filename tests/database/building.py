@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import shutil
 import tempfile
 from collections.abc import Mapping
@@ -13,7 +14,7 @@ from sqlalchemy import Engine, event, insert
 
 from dlstbx_cli.database.connection import connect, writing
 from dlstbx_cli.database.embedded import create
-from dlstbx_cli.database.tables import Schema
+from dlstbx_cli.database.tables import Schema, snapshot
 
 Rows = Mapping[str, list[dict[str, Any]]]
 
@@ -53,7 +54,9 @@ ROWS: dict[str, list[dict[str, Any]]] = {
 
 @cache
 def _template() -> Path:
-    path = Path(tempfile.mkdtemp(prefix="dlstbx-tests-")) / "empty.sqlite3"
+    directory = tempfile.mkdtemp(prefix="dlstbx-tests-")
+    atexit.register(shutil.rmtree, directory, ignore_errors=True)
+    path = Path(directory) / "empty.sqlite3"
     create(f"sqlite:///{path}").dispose()
     return path
 
@@ -64,9 +67,24 @@ def empty(directory: Path, name: str = "ispyb.sqlite3") -> Engine:
     return connect(f"sqlite:///{directory / name}")
 
 
+#: MySQL: rows that lead nowhere, and lack what a real one has, are what we want to see.
+_LENIENT = "SET SESSION foreign_key_checks = 0, sql_mode = ''"
+
+
+def clear(engine: Engine) -> None:
+    """Delete all rows that were added."""
+    with writing(engine) as connection:
+        if engine.dialect.name == "mysql":
+            connection.exec_driver_sql(_LENIENT)
+        for name in snapshot():
+            connection.exec_driver_sql(f"DELETE FROM {name}")
+
+
 def add(engine: Engine, rows: Rows) -> None:
     schema = Schema()
     with writing(engine) as connection:
+        if engine.dialect.name == "mysql":
+            connection.exec_driver_sql(_LENIENT)
         for name, values in rows.items():
             for row in values:
                 connection.execute(insert(schema[name]).values(row))

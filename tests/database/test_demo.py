@@ -7,7 +7,7 @@ from sqlalchemy import text
 
 from dlstbx_cli.database import demo
 from dlstbx_cli.database.connection import connect, reading, writing
-from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.lookup import SOURCES, Lookup
 from dlstbx_cli.database.tables import snapshot
 from dlstbx_cli.services.errors import Misconfigured
 from tests.database.building import ROWS, add, ispyb
@@ -34,7 +34,7 @@ def found(engine, listed):
 
 def test_beamlines(listed):
     assert Counter(collection.beamline for collection in listed) == {
-        "i03": 16,
+        "i03": 18,
         "i04": 14,
         "i24": 9,
         "i19-2": 11,
@@ -42,12 +42,12 @@ def test_beamlines(listed):
         "i15": 3,
         "i02-1": 4,
     }
-    assert len({collection.visit for collection in listed}) == 12
+    assert len({collection.visit for collection in listed}) == 13
 
 
 def test_classes(listed):
     assert Counter(kind for collection in listed for kind in collection.kinds) == {
-        "rotation": 42,
+        "rotation": 44,
         "grid": 7,
         "screen": 7,
         "characterization": 2,
@@ -81,6 +81,49 @@ def test_the_variety(listed, found):
     assert {"Se", "Hg", "S", "Fe"} == {plan["anomalousScatterer"] for plan in plans if plan}
     assert sum(collection.running for collection in listed) == 3
     assert None in {collection.sample for collection in listed}
+
+
+def test_every_parameter_is_shown_by_some_collection(found):
+    def some(name, is_shown=bool):
+        return [dcid for dcid, parameters in found.items() if is_shown(parameters.get(name))]
+
+    assert found[some("ispyb_energy_scan_info")[0]]["ispyb_energy_scan_info"] == {
+        "energyscanid": 1,
+        "atom_type": "Se",
+        "edge_position": "peak",
+        "fp": -7.6,
+        "fpp": 5.4,
+    }
+    assert some("ispyb_pdb", lambda models: models and models[0]["code"])
+    kept = some("ispyb_pdb", lambda models: models and models[0]["filepath"])
+    assert {found[dcid]["ispyb_visit"] for dcid in kept} == {"in41002-1"}
+    assert some("ispyb_pin_info", lambda pin: pin and pin["loopType"])
+    assert {len(found[dcid]["ispyb_msp_sample_ids"]) for dcid in some("ispyb_msp_sample_ids")} == {
+        2
+    }
+    shots = {found[dcid]["ispyb_ssx_shots_per_image"] for dcid in some("ispyb_ssx_events")}
+    assert shots == {1.0, 5.0}
+    names = {
+        group.get("name")
+        for parameters in found.values()
+        for group in parameters["ispyb_related_dcids"]
+    }
+    assert {"Mpro fragments", "LeuT SeMet", "mpro_f0412", None} <= names
+    # Only what is looked up from files, and so differs from one machine to the next, is not.
+    never = {"ispyb_reference_geometry"}
+    shown = {name for parameters in found.values() for name in parameters if parameters[name]}
+    given_by_jobs = {
+        "ispyb_process",
+        "ispyb_processing_job",
+        "ispyb_processing_parameters",
+        "ispyb_reprocessing_parameters",
+    }
+    assert set(SOURCES) - shown == never | given_by_jobs
+
+
+def test_the_numbers_that_people_know_stay(listed):
+    known = {993677: "mx37124-8", 993688: "mx38015-14", 993738: "mx38244-2", 993739: "in41002-1"}
+    assert {one.dcid: one.visit for one in listed if one.dcid in known} == known
 
 
 def test_the_space_groups_are_known(found):
@@ -128,7 +171,7 @@ def test_made_again_nothing_changes(tmp_path):
         connection.execute(text("UPDATE DataCollection SET comments = 'mine'"))
     assert not demo.fill(connect(url))
     with reading(demo.make(url)) as connection:
-        assert connection.scalar(text("SELECT count(*) FROM DataCollection")) == 62
+        assert connection.scalar(text("SELECT count(*) FROM DataCollection")) == 64
         assert connection.scalar(text("SELECT min(comments) FROM DataCollection")) == "mine"
 
 

@@ -5,10 +5,18 @@ from __future__ import annotations
 import logging
 import threading
 from contextlib import closing, contextmanager
+from unittest import mock
 
 import pytest
 
-from dlstbx_cli.services.errors import Misconfigured, NoRoom, NotReady, Rejected, Unavailable
+from dlstbx_cli.services.errors import (
+    Misconfigured,
+    NoRoom,
+    NotReady,
+    Rejected,
+    Stuck,
+    Unavailable,
+)
 from dlstbx_cli.services.message import Message, Queue, Topic, derived_id
 from dlstbx_cli.transport.driver import Tally, Way, exit_code, run
 from dlstbx_cli.transport.envelope import parse, render
@@ -80,6 +88,9 @@ class Service:
             self.away -= 1
             raise Unavailable("the database")
         return [Message(Queue("out"), message.body)]
+
+    def stuck(self, message):
+        raise Stuck("the visit does not answer")
 
     def wrong(self, message):
         raise Misconfigured("the database")
@@ -194,6 +205,7 @@ def test_a_message_that_cannot_be_handled_stops_nothing(way, broker, body, reaso
         "dlstbx-id": body,
         "dlstbx-error": reason,
         "dlstbx-rejected-by": "stage",
+        "dlstbx-rejected-at": mock.ANY,
     }
 
 
@@ -252,6 +264,29 @@ def test_what_had_no_room_goes_first_when_there_is_some(way, broker):
     assert bodies(out, "out") == ["full 1", "full 2"]
     assert bodies(out, "in") == ["full 3"]
     assert service.seen == ["full 1", "full 2", "none", 2, "full 1", "full 2", "full 3"]
+
+
+def test_listening_sets_aside_what_hangs_and_goes_on(broker, caplog):
+    service, stop = Service(), Waits(1)
+    _, tally, out = drive(Way.LISTEN, ["stuck 1", "two", "stuck 2", "none"], broker, service, stop)
+    assert tally == Tally(handled=2)
+    assert stop.waits == []
+    assert service.seen == ["stuck 1", "two", "stuck 2", "none"]
+    assert bodies(out, "out") == [["two", 0], ["two", 1]]
+    waiting = [message for message in out if message.destination == Queue("in")]
+    assert [message.body for message in waiting] == ["stuck 1", "stuck 2"]
+    assert [message.identity for message in waiting] == ["stuck 1", "stuck 2"]
+    assert all(9 < message.delay <= 10 for message in waiting)
+    first, _ = (record for record in caplog.records if record.action == "set aside")
+    assert first.getMessage().endswith("the visit does not answer; looked at again in 10 s")
+
+
+@pytest.mark.parametrize("way", [Way.FILTER, Way.ONCE])
+def test_what_hangs_is_a_failure_where_nobody_looks_again(way, broker):
+    _, tally, out = drive(way, ["two", "stuck", "two"], broker)
+    assert tally == Tally(handled=1, unavailable="the visit does not answer")
+    assert exit_code(tally) == 75
+    assert bodies(out, "in") == ["stuck", "two"]
 
 
 def test_a_filter_unavailable_passes_the_rest_on_untouched(broker):

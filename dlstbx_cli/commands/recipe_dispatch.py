@@ -5,6 +5,8 @@ from __future__ import annotations
 import time
 from typing import Any
 
+import click
+
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import Run, command
 
@@ -18,7 +20,10 @@ recipe-dispatch --listen"""
 @options.service
 @options.ispyb
 @options.recipes
-def main_command(run: Run, ispyb: str | None, recipes: str | None, **ways: Any) -> int:
+@click.option("--logbook", metavar="DIR", help="Write every dispatched request to this directory.")
+def main_command(
+    run: Run, ispyb: str | None, recipes: str | None, logbook: str | None, **ways: Any
+) -> int:
     """Look requests up in ISPyB, fill in their recipes and start them.
 
     Takes the requests addressed to processing_recipe and puts in their place the
@@ -28,13 +33,16 @@ def main_command(run: Run, ispyb: str | None, recipes: str | None, **ways: Any) 
     from dlstbx_cli.commands.serving import Serving, serve
     from dlstbx_cli.database.lookup import Lookup
     from dlstbx_cli.recipes import RecipeDirectory
+    from dlstbx_cli.recipes.logbook import Logbook
     from dlstbx_cli.services.dispatcher import Dispatcher
 
     serving = Serving(**ways)
 
     def make() -> Dispatcher:
         store = RecipeDirectory(run.configuration.recipes(recipes))
-        return Dispatcher(Lookup(options.engine(run, ispyb)), store, time.time)
+        directory = run.configuration.logbook(logbook)
+        book = Logbook(directory) if directory else None
+        return Dispatcher(Lookup(options.engine(run, ispyb)), store, time.time, book)
 
     return serve(run, make, serving)
 

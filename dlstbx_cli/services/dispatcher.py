@@ -10,7 +10,7 @@ import json
 import re
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from dlstbx_cli.services.errors import NotReady, Rejected
@@ -46,10 +46,26 @@ class RecipeStore(Protocol):
         """Return a recipe's JSON text. Raises Rejected (there is none), Unavailable."""
 
 
+@dataclass(frozen=True, slots=True)
+class Dispatched:
+    """A request as it came, and what was made of it.
+
+    :param request: with everything looked up in its parameters.
+    :param recipe: merged and filled in.
+    """
+
+    guid: str
+    headers: Mapping[str, str]
+    body: Any
+    request: Mapping[str, Any]
+    recipe: Mapping[str, Any]
+
+
 class Dispatcher:
     """Turns requests on ``processing_recipe`` into the start of their recipe.
 
     :param now: the time in seconds since the epoch.
+    :param logbook: told of every request that is dispatched, before its results are sent.
     """
 
     name = "recipe-dispatch"
@@ -57,11 +73,16 @@ class Dispatcher:
     topics = ()
 
     def __init__(
-        self, lookup: RequestLookup, recipes: RecipeStore, now: Callable[[], float]
+        self,
+        lookup: RequestLookup,
+        recipes: RecipeStore,
+        now: Callable[[], float],
+        logbook: Callable[[Dispatched], None] | None = None,
     ) -> None:
         self._lookup = lookup
         self._recipes = recipes
         self._now = now
+        self._logbook = logbook
 
     def handle(self, message: Message) -> list[Message]:
         """Return the messages that start the recipe of a request.
@@ -81,6 +102,8 @@ class Dispatcher:
         # requests: what follows from it takes its identity from the recipe id instead.
         parent = message.identity if ID_HEADER in message.headers else guid
         started = start(recipe, {"ID": guid})
+        if self._logbook:
+            self._logbook(Dispatched(guid, message.headers, message.body, request, recipe))
         return [result.child(parent, place) for place, result in enumerate(started)]
 
     def observe(self, message: Message) -> None:

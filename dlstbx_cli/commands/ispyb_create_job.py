@@ -8,6 +8,7 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import Run, command
+from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, new_id
 
 EXAMPLES = """\
@@ -55,6 +56,13 @@ ispyb-create-job --listen"""
     metavar="KEY:VALUE",
     help="Variable of the trigger; may be repeated.",
 )
+@click.option(
+    "--dedupe",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    metavar="SECONDS",
+    help="Make one job of requests that ask for the same within this time.",
+)
 @options.service
 @options.ispyb
 @options.state
@@ -62,6 +70,7 @@ def main_command(
     run: Run,
     ispyb: str | None,
     state: str | None,
+    dedupe: float,
     once: bool,
     listen: bool,
     send: bool,
@@ -76,21 +85,35 @@ def main_command(
     stands the message that triggers the job (processing_recipe) or holds it (mimas.held).
     """
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
-    from dlstbx_cli.database.jobs import IspybJobs
-    from dlstbx_cli.database.state import JobState
     from dlstbx_cli.services.ispyb_job import IspybJobService
 
     serving = Serving(once, listen, send, queue, broker)
     filtering = Filtering(messages=[_request(**job)] if any(job.values()) else None)
 
     def make() -> IspybJobService:
-        store = JobState.at(options.state_url(run, state))
-        return IspybJobService(IspybJobs(options.engine(run, ispyb), store))
+        return IspybJobService(_jobs(run, ispyb, state), dedupe)
 
     return serve(run, make, serving, filtering)
 
 
 main = main_command.main
+
+
+def _jobs(run: Run, ispyb: str | None, state: str | None) -> Any:
+    """Return the port to ISPyB. Raises UsageError, Misconfigured, Unavailable."""
+    from dlstbx_cli.database.connection import connect
+    from dlstbx_cli.database.jobs import IspybJobs
+    from dlstbx_cli.database.state import JobState
+
+    reader = options.engine(run, ispyb)
+    store = options.state_url(run, state)
+    if reader.dialect.name == "sqlite" and store == run.configuration.ispyb(ispyb).value:
+        raise Misconfigured(
+            "ISPyB and the state store are the same SQLite file: name another one with "
+            "--state or DLSTBX_STATE"
+        )
+    writer = run.configuration.ispyb_writer(ispyb)
+    return IspybJobs(reader, JobState.at(store), connect(writer) if writer else None)
 
 
 def _request(

@@ -7,27 +7,32 @@ and telling that there is no database should not cost a fifth of a second.
 from __future__ import annotations
 
 import configparser
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
+from dlstbx_cli.database import server
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
-#: How long to wait for a database server to answer, and for a lock on SQLite, in seconds.
+#: How long to wait for a connection of the pool, and for a lock on SQLite, in seconds.
 PATIENCE = 5.0
 
-_SECTION = "ispyb_sqlalchemy"
-_KEYS = ("username", "password", "host", "port", "database")
+#: Sections of a credentials file: for reading through SQLAlchemy, and for the procedures
+#: that write; with what they call user, password, host, port and database.
+_READER = ("ispyb_sqlalchemy", ("username", "password", "host", "port", "database"))
+_WRITER = ("ispyb_mariadb_sp", ("user", "pw", "host", "port", "db"))
 #: What the installed driver is called by; plain names mean MySQL's own driver, which ispyb brings.
-_DRIVERS = {"mysql": "mysql+mysqlconnector", "mariadb": "mysql+mysqlconnector"}
-#: MySQL: access denied (user, database, table, column), unknown database, no such table.
-_MYSQL_SETTINGS = {1044, 1045, 1049, 1142, 1143, 1146, 1227, 1698}
+_DRIVERS = {"mysql": server.DRIVER, "mariadb": server.DRIVER}
 _SQLITE_SETTINGS = ("no such table", "not a database", "readonly database")
+
+
+class Contended(Unavailable):
+    """Another transaction was in the way of this one, which was rolled back: begin it anew."""
 
 
 def connect(url: str, *, create: bool = False) -> Engine:
@@ -42,11 +47,16 @@ def connect(url: str, *, create: bool = False) -> Engine:
     from sqlalchemy import create_engine, exc
 
     parsed = _parsed(url)
-    options = _sqlite(parsed, create) if _is_sqlite(parsed) else _server(parsed)
+    on_file = _is_sqlite(parsed)
+    options = _sqlite(parsed, create) if on_file else server.options(parsed, PATIENCE)
     try:
-        return create_engine(parsed, **options)
+        # It takes a condition with a sub-query for none, and says so on stderr.
+        engine = create_engine(parsed, enable_from_linting=False, **options)
     except (exc.ArgumentError, ImportError, TypeError) as error:
         raise Misconfigured(f"the database URL {shown(parsed)} cannot be used: {error}") from None
+    if not on_file:
+        server.prepare(engine)
+    return engine
 
 
 def url_from_credentials(path: str) -> str:
@@ -55,25 +65,42 @@ def url_from_credentials(path: str) -> str:
     As for ``ispyb.sqlalchemy.url``, user name and password may be percent-encoded.
     Raises Misconfigured, naming the file and what is missing, never what is in it.
     """
+    section, keys = _READER
+    return _url(path, section, keys, _credentials(path, section), unquote)
+
+
+def writer_url_from_credentials(path: str) -> str | None:
+    """Return the URL for the stored procedures: section ``[ispyb_mariadb_sp]``, None without it.
+
+    As for ``ispyb.open``, its values are taken as they are. Raises Misconfigured, naming
+    the file and what is missing, never what is in it.
+    """
+    section, keys = _WRITER
+    if not _read(path).has_section(section):
+        return None
+    return _url(path, section, keys, _credentials(path, section), str)
+
+
+def _url(
+    path: str,
+    section: str,
+    keys: Sequence[str],
+    values: Mapping[str, str],
+    plain: Callable[[str], str],
+) -> str:
+    """Return the URL that a section's five values make; *plain* decodes user and password."""
     from sqlalchemy import URL
 
-    values = _credentials(path)
-    missing = [key for key in _KEYS if not values.get(key)]
+    missing = [key for key in keys if not values.get(key)]
     if missing:
         raise Misconfigured(
-            f"ISPYB_CREDENTIALS {path}: the section [{_SECTION}] lacks {', '.join(missing)}"
+            f"ISPYB_CREDENTIALS {path}: the section [{section}] lacks {', '.join(missing)}"
         )
-    port = values["port"].strip()
+    user, password, host, port, database = (values[key] for key in keys)
+    port = port.strip()
     if not (port.isascii() and port.isdigit() and len(port) < 6):
-        raise Misconfigured(f"ISPYB_CREDENTIALS {path}: port in [{_SECTION}] is not a number")
-    url = URL.create(
-        _DRIVERS["mysql"],
-        unquote(values["username"]),
-        unquote(values["password"]),
-        values["host"],
-        int(port),
-        values["database"],
-    )
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path}: port in [{section}] is not a number")
+    url = URL.create(server.DRIVER, plain(user), plain(password), host, int(port), database)
     return url.render_as_string(hide_password=False)
 
 
@@ -85,7 +112,7 @@ def shown(url: URL) -> str:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """Give a connection to read from. Raises Unavailable and Misconfigured, not SQLAlchemy's."""
-    with _translated(engine), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         yield connection
 
 
@@ -96,7 +123,7 @@ def writing(engine: Engine) -> Iterator[Connection]:
     On SQLite the transaction takes the write lock at once: what is read in it stays true
     until it is committed. Raises Unavailable and Misconfigured, not SQLAlchemy's errors.
     """
-    with _translated(engine), engine.connect() as connection:
+    with translated(engine), engine.connect() as connection:
         if _is_sqlite(engine.url):
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         yield connection
@@ -104,13 +131,17 @@ def writing(engine: Engine) -> Iterator[Connection]:
 
 
 @contextmanager
-def _translated(engine: Engine) -> Iterator[None]:
+def translated(engine: Engine) -> Iterator[None]:
+    """Make SQLAlchemy's errors ours: Unavailable, Misconfigured.
+
+    Not so DataError and IntegrityError: whoever writes knows what those mean.
+    """
     from sqlalchemy import exc
 
     try:
         yield
     except (exc.DataError, exc.IntegrityError):
-        raise  # what was to be written is wrong: whoever writes knows what that means
+        raise
     except exc.SQLAlchemyError as error:
         raise _translation(error, engine.url) from error
 
@@ -121,9 +152,10 @@ def _translation(error: Exception, url: URL) -> Exception:
     where = f"database {shown(url)}"
     if _is_sqlite(url) and "unable to open" in reason and not _file_of(url).exists():
         return _no_file(url)
-    if getattr(cause, "errno", None) in _MYSQL_SETTINGS or any(
-        words in reason for words in _SQLITE_SETTINGS
-    ):
+    number = getattr(cause, "errno", None)
+    if number == server.DEADLOCK:
+        return Contended(f"{where}: {reason}; try again")
+    if number in server.SETTINGS or any(words in reason for words in _SQLITE_SETTINGS):
         return Misconfigured(f"{where}: {reason}; is this the URL of an ISPyB?")
     if is_unknown_column(error):
         return Misconfigured(f"{where}: {reason}; its schema is too old for this version")
@@ -156,20 +188,6 @@ def _is_sqlite(url: URL) -> bool:
 
 def _file_of(url: URL) -> Path:
     return Path(url.database or "").absolute()
-
-
-def _server(url: URL) -> dict[str, Any]:
-    options: dict[str, Any] = {"pool_pre_ping": True, "pool_timeout": PATIENCE}
-    if url.drivername == _DRIVERS["mysql"]:
-        # MariaDB refuses the collation that MySQL's driver asks for by itself.
-        arguments = {
-            "connection_timeout": int(PATIENCE),
-            "charset": "utf8mb4",
-            "collation": "utf8mb4_general_ci",
-        }
-        given = set(url.query)
-        options["connect_args"] = {key: arguments[key] for key in arguments if key not in given}
-    return options
 
 
 def _sqlite(url: URL, create: bool) -> dict[str, Any]:
@@ -205,7 +223,7 @@ def _no_file(url: URL) -> Misconfigured:
     )
 
 
-def _credentials(path: str) -> dict[str, str]:
+def _read(path: str) -> configparser.RawConfigParser:
     config = configparser.RawConfigParser(allow_no_value=True)
     try:
         text = Path(path).read_text(encoding="utf-8")
@@ -214,9 +232,14 @@ def _credentials(path: str) -> dict[str, str]:
         raise Misconfigured(f"ISPYB_CREDENTIALS {path} cannot be read: {reason}") from None
     try:
         config.read_string(text)
-        return {key: value or "" for key, value in config.items(_SECTION)}
-    except configparser.NoSectionError:
-        raise Misconfigured(f"ISPYB_CREDENTIALS {path} has no section [{_SECTION}]") from None
     except configparser.Error:
         # The parser's own words would repeat the line, and so the password.
         raise Misconfigured(f"ISPYB_CREDENTIALS {path} is not an INI file") from None
+    return config
+
+
+def _credentials(path: str, section: str) -> dict[str, str]:
+    try:
+        return {key: value or "" for key, value in _read(path).items(section)}
+    except configparser.NoSectionError:
+        raise Misconfigured(f"ISPYB_CREDENTIALS {path} has no section [{section}]") from None

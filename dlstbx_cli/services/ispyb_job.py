@@ -6,13 +6,18 @@ ISPyB's tables ProcessingJob and ProcessingJobParameter.
 
 from __future__ import annotations
 
+import hashlib
+import json
+import logging
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +48,29 @@ class Job:
     sweeps: tuple[Sweep, ...]
 
 
+@dataclass(frozen=True, slots=True)
+class Made:
+    """The job of a request.
+
+    :param duplicate: it was made for another request that asked for the same.
+    """
+
+    job_id: int
+    duplicate: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """How long a job counts for further requests with the same content.
+
+    :param content: a digest of what is asked for, 64 characters.
+    :param seconds: from the time at which the job was begun.
+    """
+
+    content: str
+    seconds: float
+
+
 class Jobs(Protocol):
     """The port to the database that jobs are written to."""
 
@@ -52,26 +80,37 @@ class Jobs(Protocol):
         Raises Rejected for an unknown DCID, Unavailable if the database is away.
         """
 
-    def create(self, identity: str, job: Job) -> int:
-        """Write the job in one transaction and return its id.
+    def create(self, identity: str, job: Job, window: Window | None = None) -> Made:
+        """Write the job in one transaction.
 
-        For an identity whose job has been written before, return that job's id and
-        write nothing. Raises Rejected (a sweep's unknown DCID), Unavailable.
+        For an identity whose job has been written before, return that job and write
+        nothing. The same if another identity's job with the same content was begun
+        within the *window*: a duplicate. Raises Rejected (a sweep's unknown DCID),
+        Unavailable.
         """
 
 
 class IspybJobService:
-    """Turns creation requests on ``ispyb_connector`` into jobs, triggered or held."""
+    """Turns creation requests on ``ispyb_connector`` into jobs, triggered or held.
+
+    :param dedupe: for so many seconds after a job was begun, requests with the same
+        content are duplicates of its own; 0: there are none.
+    """
 
     name = "ispyb-create-job"
     queue = "ispyb_connector"
     topics = ()
 
-    def __init__(self, jobs: Jobs) -> None:
+    def __init__(self, jobs: Jobs, dedupe: float = 0.0) -> None:
         self._jobs = jobs
+        self._dedupe = dedupe
 
     def handle(self, message: Message) -> list[Message]:
         """Write the job and return the message that triggers or holds it.
+
+        The same request again (the same identity) gives the same message again. From a
+        duplicate (another identity, the same content) nothing follows: the request that
+        made the job has triggered it or will, as its own message guarantees.
 
         Raises Rejected, Unavailable.
         """
@@ -84,7 +123,8 @@ class IspybJobService:
         request = JobRequest.parse(body.get("content"))
         # A simple message names no way back: the usual queues are the next stages.
         queue = "processing_recipe" if request.autostart else "mimas.held"
-        return [Message(Queue(queue), self._create(message.identity, request))]
+        payload = self._create(message.identity, request)
+        return [] if payload is None else [Message(Queue(queue), payload)]
 
     def observe(self, message: Message) -> None:
         """Listen to no topic."""
@@ -96,9 +136,11 @@ class IspybJobService:
         output = "trigger" if request.autostart else "held"
         # Before anything is written: a recipe without that output is no place for a job.
         wrapped.send(output, None)
-        return wrapped.send(output, self._create(message.identity, request))
+        payload = self._create(message.identity, request)
+        return [] if payload is None else wrapped.send(output, payload)
 
-    def _create(self, identity: str, request: JobRequest) -> dict[str, Any]:
+    def _create(self, identity: str, request: JobRequest) -> dict[str, Any] | None:
+        """Write the job; return what triggers it, None for a duplicate."""
         sweeps = request.sweeps or (self._whole_collection(request.dcid),)
         job = Job(
             dcid=request.dcid or sweeps[0].dcid,
@@ -109,8 +151,16 @@ class IspybJobService:
             parameters=request.parameters,
             sweeps=sweeps,
         )
-        job_id = self._jobs.create(identity, job)
-        return {"parameters": {**dict(request.triggervariables), "ispyb_process": job_id}}
+        window = Window(request.content, self._dedupe) if self._dedupe > 0 else None
+        made = self._jobs.create(identity, job, window)
+        if made.duplicate:
+            logger.info(
+                "the same was asked for before, as job %d: nothing follows",
+                made.job_id,
+                extra={"action": "duplicate", "ispyb_process": made.job_id, "dcid": job.dcid},
+            )
+            return None
+        return {"parameters": {**dict(request.triggervariables), "ispyb_process": made.job_id}}
 
     def _whole_collection(self, dcid: int) -> Sweep:
         if not dcid:
@@ -139,6 +189,11 @@ class JobRequest:
     parameters: tuple[tuple[str, str], ...]
     sweeps: tuple[Sweep, ...]
     triggervariables: tuple[tuple[str, Any], ...]
+
+    @property
+    def content(self) -> str:
+        """A digest of all that is asked for: equal for equal requests, whoever asks."""
+        return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
 
     @classmethod
     def parse(cls, payload: Any) -> JobRequest:

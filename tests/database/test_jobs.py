@@ -7,15 +7,16 @@ from dataclasses import replace
 from itertools import count
 
 import pytest
+from freezegun import freeze_time
 from sqlalchemy import event, text
 
 from dlstbx_cli.database.connection import connect, reading, writing
 from dlstbx_cli.database.demo import ProcessingJob, processing_jobs
 from dlstbx_cli.database.jobs import IspybJobs
 from dlstbx_cli.database.lookup import Lookup
-from dlstbx_cli.database.state import JobState
+from dlstbx_cli.database.state import Entry, JobState
 from dlstbx_cli.services.errors import Rejected, Unavailable
-from dlstbx_cli.services.ispyb_job import Job, Sweep
+from dlstbx_cli.services.ispyb_job import Job, Made, Sweep, Window
 from tests.database.building import COLLECTION, ROWS, counted, empty, ispyb
 
 OTHER = {**COLLECTION, "dataCollectionId": 101, "startImageNumber": 0, "numberOfImages": None}
@@ -45,13 +46,22 @@ def jobs_of(engine, state):
     return IspybJobs(engine, JobState.at(state))
 
 
+def created(engine, state, identity, job=JOB):
+    """Create a job and return its id."""
+    return jobs_of(engine, state).create(identity, job).job_id
+
+
+def reserve(store, identity, job_id, known=None):
+    return store.reserve(identity, job_id, known=known, alive=lambda: None)
+
+
 def written(engine):
     with reading(engine) as connection:
         return tuple(connection.scalar(text(f"SELECT count(*) FROM {t}")) for t in TABLES)
 
 
 def test_a_job(engine, state):
-    job_id = jobs_of(engine, state).create("id-1", JOB)
+    job_id = created(engine, state, "id-1", JOB)
     assert written(engine) == (1, 3, 2)
     parameters = Lookup(engine)({"parameters": {"ispyb_process": job_id}})["parameters"]
     row = parameters["ispyb_processing_job"]
@@ -72,8 +82,8 @@ def test_a_job(engine, state):
 
 
 def test_jobs_are_listed(engine, state):
-    job_id = jobs_of(engine, state).create("id-1", JOB)
-    jobs_of(engine, state).create("id-2", replace(JOB, automatic=False, parameters=()))
+    job_id = created(engine, state, "id-1", JOB)
+    created(engine, state, "id-2", replace(JOB, automatic=False, parameters=()))
     first, second = processing_jobs(engine)
     assert first == ProcessingJob(
         job=job_id,
@@ -88,17 +98,17 @@ def test_jobs_are_listed(engine, state):
 
 
 def test_a_job_without_parameters(engine, state):
-    jobs_of(engine, state).create("id-1", replace(JOB, parameters=()))
+    created(engine, state, "id-1", replace(JOB, parameters=()))
     assert written(engine) == (1, 0, 2)
 
 
 @pytest.mark.parametrize("identity", ["id-1", "ä" * 300, "\ud800", ""])
 def test_one_job_for_one_identity(engine, state, identity):
-    first = jobs_of(engine, state).create(identity, JOB)
-    other = jobs_of(engine, state).create("another", JOB)
+    first = created(engine, state, identity, JOB)
+    other = created(engine, state, "another", JOB)
     assert first != other
-    assert jobs_of(engine, state).create(identity, JOB) == first
-    assert jobs_of(engine, state).create("another", JOB) == other
+    assert created(engine, state, identity, JOB) == first
+    assert created(engine, state, "another", JOB) == other
     assert written(engine) == (2, 6, 4)
 
 
@@ -128,7 +138,7 @@ def test_image_range(engine, state):
 def test_nothing_of_a_job_that_cannot_be_written(engine, state, change, words):
     statements = counted(engine)
     with pytest.raises(Rejected, match=words):
-        jobs_of(engine, state).create("id-1", replace(JOB, **change))
+        created(engine, state, "id-1", replace(JOB, **change))
     if "hold" not in words:
         assert not [statement for statement in statements if "INSERT" in statement]
     assert written(engine) == (0, 0, 0)
@@ -141,33 +151,80 @@ def test_a_refused_row_leaves_nothing_behind(engine, state):
             " WHEN new.dataCollectionId = 101 BEGIN SELECT RAISE(ABORT, 'refused'); END"
         )
     with pytest.raises(Rejected, match="refused"):
-        jobs_of(engine, state).create("id-1", JOB)
+        created(engine, state, "id-1", JOB)
     assert written(engine) == (0, 0, 0)
 
 
 def test_a_job_that_was_given_the_id_of_one_that_never_came_to_be(engine, state):
-    assert JobState.at(state).reserve("id-1", 1, known=None)
-    assert jobs_of(engine, state).create("id-2", JOB) == 1
-    assert jobs_of(engine, state).create("id-1", JOB) == 2
-    assert jobs_of(engine, state).create("id-2", JOB) == 1
+    assert reserve(JobState.at(state), "id-1", 1)
+    assert created(engine, state, "id-2", JOB) == 1
+    assert created(engine, state, "id-1", JOB) == 2
+    assert created(engine, state, "id-2", JOB) == 1
 
 
 def test_a_strangers_job_with_the_reserved_id(engine, state):
-    JobState.at(state).reserve("id-1", 1, known=None)
+    reserve(JobState.at(state), "id-1", 1)
     stranger = JobState.at(state.replace("state", "other"))
     IspybJobs(engine, stranger).create("id-3", replace(JOB, recipe="another"))
-    assert jobs_of(engine, state).create("id-1", JOB) == 2
+    assert created(engine, state, "id-1", JOB) == 2
 
 
 def test_a_reservation_is_only_replaced_by_who_knows_it(state):
     store = JobState.at(state)
-    assert store.job_of("a") is None
-    assert store.reserve("a", 1, known=None)
-    assert not store.reserve("a", 2, known=None)
-    assert store.reserve("a", 2, known=1)
-    assert store.reserve("b", 2, known=None)
-    assert store.job_of("a") is None
-    assert store.job_of("b") == 2
+    assert store.entry("a") is None
+    assert reserve(store, "a", 1)
+    assert not reserve(store, "a", 2)
+    assert reserve(store, "a", 2, known=Entry(1, None))
+    assert not reserve(store, "a", 3, known=Entry(1, None))
+    assert reserve(store, "b", 2)
+    assert store.entry("a") is None
+    assert store.entry("b") == Entry(2, None)
+
+
+def test_a_lost_transaction_voids_nobody_s_reservation(state):
+    store = JobState.at(state)
+    assert reserve(store, "a", 1)
+
+    def lost():
+        raise Unavailable("lost")
+
+    with pytest.raises(Unavailable):
+        store.reserve("b", 1, known=None, alive=lost)
+    assert store.entry("a") == Entry(1, None)
+
+
+def test_the_same_content_within_the_window_is_a_duplicate(engine, state):
+    window = Window("x" * 64, 60)
+    jobs = jobs_of(engine, state)
+    first = jobs.create("id-1", JOB, window)
+    assert jobs.create("id-2", JOB, window) == Made(first.job_id, duplicate=True)
+    assert jobs.create("id-2", JOB, window) == Made(first.job_id, duplicate=True)
+    assert jobs.create("id-1", JOB, window) == first
+    assert not jobs.create("id-3", JOB, Window("y" * 64, 60)).duplicate
+    assert not jobs.create("id-4", JOB).duplicate
+    assert written(engine) == (3, 9, 6)
+
+
+def test_after_the_window_it_is_a_job_again(engine, state):
+    window = Window("x" * 64, 60)
+    with freeze_time("2026-11-23T10:00:00") as clock:
+        jobs = jobs_of(engine, state)
+        first = jobs.create("id-1", JOB, window)
+        clock.tick(61)
+        second = jobs.create("id-2", JOB, window)
+        assert second != Made(first.job_id, duplicate=True)
+        clock.tick(59)
+        assert jobs.create("id-3", JOB, window) == Made(second.job_id, duplicate=True)
+    assert written(engine) == (2, 6, 4)
+
+
+def test_what_is_old_is_forgotten(state):
+    with freeze_time("2026-01-01"):
+        assert reserve(JobState.at(state), "a", 1)
+    with freeze_time("2026-03-30"):
+        assert JobState.at(state).entry("a") == Entry(1, None)
+    with freeze_time("2026-04-05"):
+        assert JobState.at(state).entry("a") is None
 
 
 def test_a_locked_ispyb(engine, state, monkeypatch):
@@ -227,11 +284,11 @@ def test_killed_at_any_instant(tmp_path, between):
         expected = {"id-1": jobs_of(engine, state)}
         if between:
             expected = {"id-2": jobs_of(engine, state), **expected}
-        ids = {identity: jobs.create(identity, JOB) for identity, jobs in expected.items()}
+        ids = {identity: jobs.create(identity, JOB).job_id for identity, jobs in expected.items()}
         n = len(ids)
         assert len(set(ids.values())) == n
         assert written(engine) == (n, 3 * n, 2 * n)
-        assert jobs_of(engine, state).create("id-1", JOB) == ids["id-1"]
+        assert created(engine, state, "id-1", JOB) == ids["id-1"]
         if not killed:
             break
         died += 1

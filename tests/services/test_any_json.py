@@ -16,7 +16,7 @@ from dlstbx_cli.recipes import SHIPPED, RecipeDirectory
 from dlstbx_cli.services.backlog import Backlog
 from dlstbx_cli.services.dispatcher import Dispatcher
 from dlstbx_cli.services.errors import NoRoom, NotReady, Rejected
-from dlstbx_cli.services.ispyb_job import IspybJobService, Job
+from dlstbx_cli.services.ispyb_job import IspybJobService, Job, Made, Window
 from dlstbx_cli.services.message import Message, Queue, dead_letter
 from dlstbx_cli.services.mimas import MimasService
 from dlstbx_cli.services.service import Service
@@ -98,8 +98,8 @@ class Database:
     def image_range(self, dcid: int) -> tuple[int | None, int | None]:
         return (1, dcid % 5)
 
-    def create(self, identity: str, job: Job) -> int:
-        return len(identity) + job.dcid
+    def create(self, identity: str, job: Job, window: Window | None = None) -> Made:
+        return Made(len(identity) + job.dcid)
 
 
 def services() -> list[Service]:
@@ -120,7 +120,7 @@ def test_results_or_rejected(service: Service, body: Any, flagged: bool) -> None
         try:
             results = service.handle(message)
         except Rejected as error:
-            results = [dead_letter(message, service.queue, str(error), service.name)]
+            results = [dead_letter(message, service.queue, str(error), service.name, 0.0)]
             assert results[0].headers["dlstbx-error"]
         for result in results:
             json.dumps(result.body)

@@ -5,7 +5,7 @@ from typing import Any
 import pytest
 
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.ispyb_job import IspybJobService, Job, Sweep
+from dlstbx_cli.services.ispyb_job import IspybJobService, Job, Made, Sweep, Window
 from dlstbx_cli.services.message import Message, Queue
 
 CONTENT = {
@@ -34,9 +34,9 @@ class Database:
             raise Rejected(f"DCID {dcid} is not in ISPyB")
         return (1, 3600)
 
-    def create(self, identity: str, job: Job) -> int:
+    def create(self, identity: str, job: Job, window: Window | None = None) -> Made:
         self.written.append((identity, job))
-        return 4000 + len(self.written)
+        return Made(4000 + len(self.written))
 
 
 @pytest.fixture
@@ -202,3 +202,30 @@ def test_malformed_requests(
 ) -> None:
     with pytest.raises(Rejected, match=reason):
         handle(database, content, **body)
+
+
+class Known(Database):
+    """Has made a job with this content before."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.windows: list[Window | None] = []
+
+    def create(self, identity: str, job: Job, window: Window | None = None) -> Made:
+        self.windows.append(window)
+        return Made(7, duplicate=len(self.windows) > 1)
+
+
+def test_from_a_duplicate_nothing_follows() -> None:
+    database = Known()
+    service = IspybJobService(database, dedupe=60)
+    body = {"parameters": {"ispyb_command": "create_ispyb_job"}, "content": CONTENT}
+    message = Message(Queue("ispyb_connector"), body)
+    assert len(service.handle(message)) == 1
+    assert service.handle(message) == []
+    first, second = database.windows
+    assert first == second
+    assert first is not None
+    assert first.seconds == 60
+    service.handle(Message(Queue("ispyb_connector"), {**body, "content": {**CONTENT, "DCID": 9}}))
+    assert database.windows[2] != first

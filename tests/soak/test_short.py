@@ -1,0 +1,19 @@
+"""Short forms of the soaks; ``bin/soak`` has the long ones."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.soak import jobs
+
+
+@pytest.mark.parametrize(("instances", "server_kills"), [(1, 0), (2, 1)])
+def test_jobs(mariadb_server: Any, instances: int, server_kills: int, home: Path) -> None:
+    said: list[str] = []
+    faults = jobs.run(mariadb_server, 20, 8, instances, server_kills, random.Random(1), said.append)
+    assert not faults
+    assert "20 triggered or held" in said[0]

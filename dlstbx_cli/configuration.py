@@ -67,6 +67,19 @@ class Configuration:
         options = "--ispyb, DLSTBX_ISPYB or ISPYB_CREDENTIALS"
         return self._embedded("ISPyB", "ispyb.sqlite3", options)
 
+    def ispyb_writer(self, option: str | None = None) -> str | None:
+        """Return the URL for writing jobs, if it is another one than for reading.
+
+        A credentials file may have a user of its own for the stored procedures. Raises
+        Misconfigured.
+        """
+        credentials = self._environ.get("ISPYB_CREDENTIALS")
+        if self._given(option, "--ispyb", "DLSTBX_ISPYB") or not credentials:
+            return None
+        from dlstbx_cli.database.connection import writer_url_from_credentials
+
+        return writer_url_from_credentials(credentials)
+
     def state(self, option: str | None = None) -> Setting:
         """Return the SQLAlchemy URL of the state store (jobs begun)."""
         given = self._given(option, "--state", "DLSTBX_STATE")
@@ -80,6 +93,12 @@ class Configuration:
 
         given = self._given(option, "--recipes", "DLSTBX_RECIPES")
         return self._directory(given, "zocalo.recipe_directory", SHIPPED)
+
+    def logbook(self, option: str | None = None) -> Path | None:
+        """Return the directory of the logbook, None without one."""
+        given = self._given(option, "--logbook", "DLSTBX_LOGBOOK")
+        value = given.value if given else self.storage.get("zocalo.dispatcher.logbook_location")
+        return Path(str(value)).absolute() if value else None
 
     def drop_dir(self, option: str | None = None) -> Path:
         """Return the directory where triggers are stored while the broker is away."""
@@ -105,10 +124,26 @@ class Configuration:
             return None
         return _activated(path, self._environments)
 
+    @cached_property
+    def _site(self) -> Any:
+        """The plugins that we read, quickly if the configuration is of the usual form."""
+        from dlstbx_cli.site_configuration import SiteConfiguration, read
+
+        path = self._environ.get("ZOCALO_CONFIG")
+        default = self._environ.get("ZOCALO_DEFAULT_ENV")
+        chosen = self._environments or ((default,) if default else ())
+        quick = read(Path(path), chosen) if path else None
+        if quick is not None:
+            return quick
+        # Also what says that -e is given without any configuration.
+        zocalo = self.zocalo
+        return SiteConfiguration(getattr(zocalo, "storage", None) or {}, _stomp_of(zocalo))
+
     @property
     def storage(self) -> Mapping[str, Any]:
         """The plugin ``storage`` of the Zocalo configuration; empty without one."""
-        return getattr(self.zocalo, "storage", None) or {}
+        storage: Mapping[str, Any] = self._site.storage
+        return storage
 
     def _given(self, option: str | None, flag: str, variable: str) -> Setting | None:
         if option:
@@ -130,27 +165,23 @@ class Configuration:
         return f"sqlite:///{self.home / name}"
 
     def _zocalo_stomp(self) -> Setting | None:
-        if getattr(self.zocalo, "stomp", None) is None and not self._has_plugin("stomp"):
+        stomp = self._site.stomp
+        if stomp is None:
             return None
-        from workflows.transport.stomp_transport import StompTransport
+        values = (str(stomp[key]) for key in ("host", "port", "username", "password", "prefix"))
+        return Setting(stomp_url(*values), "plugin stomp of ZOCALO_CONFIG")
 
-        values = {key[8:]: str(value) for key, value in StompTransport.defaults.items()}
-        login = f"{quote(values['user'], '')}:{quote(values['pass'], '')}"
-        query = urlencode({"prefix": values["prfx"]} if values["prfx"] else {})
-        url = urlunsplit(("stomp", f"{login}@{values['host']}:{values['port']}", "/", query, ""))
-        return Setting(url, "plugin stomp of ZOCALO_CONFIG")
 
-    def _has_plugin(self, name: str) -> bool:
-        # The plugin's activation returns nothing: only the configuration tells that it ran.
-        if self.zocalo is None:
-            return False
-        definitions = self.zocalo._plugin_configurations
-        return any(
-            isinstance(definitions.get(entry), dict) and definitions[entry].get("plugin") == name
-            for environment in self.zocalo.active_environments
-            for group in [self.zocalo._environments[environment]]
-            for entry in group
-        )
+def _stomp_of(zocalo: Any) -> Mapping[str, Any] | None:
+    """Return the last activated plugin ``stomp``: its activation itself returns nothing."""
+    found = None
+    if zocalo is not None:
+        for environment in zocalo.active_environments:
+            for name in zocalo._environments[environment]:
+                plugin = zocalo._plugin_configurations.get(name)
+                if isinstance(plugin, dict) and plugin.get("plugin") == "stomp":
+                    found = plugin
+    return found
 
 
 def _activated(path: str, environments: Sequence[str]) -> Any:
@@ -164,6 +195,13 @@ def _activated(path: str, environments: Sequence[str]) -> Any:
         reason = " ".join(str(error).split())
         raise Misconfigured(f"the Zocalo configuration {path} cannot be used: {reason}") from None
     return configuration
+
+
+def stomp_url(host: str, port: str, user: str, password: str, prefix: str) -> str:
+    """Return the URL of a STOMP broker. It holds the password: not to be shown."""
+    login = f"{quote(user, '')}:{quote(password, '')}"
+    query = urlencode({"prefix": prefix} if prefix else {})
+    return urlunsplit(("stomp", f"{login}@{host}:{port}", "/", query, ""))
 
 
 def has_password(url: str) -> bool:

@@ -15,14 +15,23 @@ from typing import Any
 import pytest
 from click.testing import CliRunner
 
+#: The servers that tests start for themselves.
+pytest_plugins = ["tests.servers.mariadb"]
+
 TOP = Path(__file__).parent.parent
 BIN = TOP / "bin"
 
 #: The commands of setup.cfg, and the module of each.
 COMMANDS = {
     "backlog-release": "backlog_release",
+    "dlq-drop": "dlq_drop",
+    "dlq-export": "dlq_export",
+    "dlq-ls": "dlq_ls",
+    "dlq-retry": "dlq_retry",
+    "dlq-show": "dlq_show",
     "dlstbx-demo": "demo",
     "dlstbx.go": "go",
+    "dlstbx.pickup": "pickup",
     "ispyb-create-job": "ispyb_create_job",
     "ispyb-lookup": "ispyb_lookup",
     "mimas-plan": "mimas_plan",

@@ -21,10 +21,15 @@ RINGS = {
     "cluster": 2,
     "recipes": 2,
     "configuration": 2,
+    "site_configuration": 2,
     "commands": 3,
 }
 #: The only arrows between adapters: the configuration names what it configures.
-BETWEEN_ADAPTERS = {("configuration", "recipes"), ("configuration", "database")}
+BETWEEN_ADAPTERS = {
+    ("configuration", "recipes"),
+    ("configuration", "database"),
+    ("configuration", "site_configuration"),
+}
 
 
 def modules() -> list[Path]:

@@ -5,13 +5,15 @@ from __future__ import annotations
 import json
 import os
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import click
 
 from dlstbx_cli.commands.base import TRY_AGAIN, Run, command
+from dlstbx_cli.commands.options import refuse_password
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, new_id
 
 EXAMPLES = """\
@@ -146,67 +148,80 @@ def _deliver(
             sys.stdout.buffer.write(render(message))
         sys.stdout.buffer.flush()
         return 0
-    reason = "" if drop else _send(run, messages, broker, timeout, dry_run)
+    refuse_password(broker, "--broker")
+    patience = _Patience(timeout)
+    reason = "" if drop else _send(run, messages, broker, patience, dry_run)
     if dry_run:
         run.say(f"not sent (--dry-run): {reason or 'the broker is there'}")
         return TRY_AGAIN if reason else 0
     for message in messages:
-        what = _words(message)
+        done = "sent"
         if drop or reason:
-            from dlstbx_cli.transport.drop import store
-
-            path = store(message, _drop_dir(run, drop_dir))
-            run.say(f"{what}: stored in {path}" + (f", not sent: {reason}" if reason else ""))
-        else:
-            run.say(f"{what}: sent")
+            path = _store(run, message, drop_dir, patience)
+            done = f"stored in {path}" + (f", not sent: {reason}" if reason else "")
+        run.say(f"{_words(message)}: {done}")
     return 0
 
 
+class _Patience:
+    """The time that a beamline gives us; a part of it is kept for storing the trigger."""
+
+    def __init__(self, seconds: float) -> None:
+        from dlstbx_cli.services.bounded import Bounded
+
+        self.for_sending = 0.8 * seconds
+        self._end = time.monotonic() + seconds
+        self._least = 0.1 * seconds
+        self._bounded = Bounded()
+
+    def send(self, work: Callable[[], None]) -> None:
+        """Speak to the broker: no hanging socket, look-up of a name or lock holds us up."""
+        self._bounded.run("the broker", self.for_sending, work)
+
+    def store(self, directory: str, work: Callable[[], Path]) -> Path:
+        """Write to a directory, whose file system may hang as well."""
+        left = max(self._least, (self._end - time.monotonic()) / 2)
+        return self._bounded.run(directory, left, work)
+
+
 def _send(
-    run: Run, messages: list[Message], broker: str | None, timeout: float, dry_run: bool
+    run: Run, messages: list[Message], broker: str | None, patience: _Patience, dry_run: bool
 ) -> str:
-    """Send all messages, or none; return why not, or the empty text.
-
-    The broker is spoken to on a thread of its own, which is left behind when the time is
-    over: no hanging socket, look-up of a name or lock may hold a beamline up.
-    """
-    import threading
-
-    from dlstbx_cli.commands.options import broker_url, refuse_password
-
-    refuse_password(broker, "--broker")
-    outcome: list[Exception | None] = []
+    """Send all messages, or none; return why not, or the empty text."""
+    from dlstbx_cli.commands.options import broker_url
 
     def work() -> None:
         from dlstbx_cli.transport.broker import connect
 
-        try:
-            link = connect(broker_url(run, broker), timeout)
-            if not dry_run:
-                link.send(messages)
-            link.close()
-            outcome.append(None)
-        except Exception as error:  # whatever it is, the trigger is stored
-            outcome.append(error)
-
-    thread = threading.Thread(target=work, daemon=True)
-    thread.start()
-    thread.join(timeout)
-    if not outcome:
-        return f"the broker did not answer within {timeout:g} s"
-    return "" if outcome[0] is None else str(outcome[0])
-
-
-def _drop_dir(run: Run, option: str | None) -> Path:
-    from dlstbx_cli.services.errors import Misconfigured
+        # Reading a site's configuration may hang just as well.
+        link = connect(broker_url(run, broker), patience.for_sending)
+        if not dry_run:
+            link.send(messages)
+        link.close()
 
     try:
-        directory: Path = run.configuration.drop_dir(option)
-    except Misconfigured as error:
-        # A broken configuration must not cost the trigger.
-        run.say(f"{error}; the trigger goes to the default directory")
-        directory = run.configuration.home / "drop"
-    return directory
+        patience.send(work)
+    except Exception as error:  # whatever it is, the trigger is stored
+        return str(error) or type(error).__name__
+    return ""
+
+
+def _store(run: Run, message: Message, option: str | None, patience: _Patience) -> Path:
+    """Store a trigger where it should be, else in our own directory. Raises Unavailable."""
+    from dlstbx_cli.services.errors import Misconfigured, Unavailable
+    from dlstbx_cli.transport.drop import store
+
+    try:
+        return patience.store(
+            "the drop directory", lambda: store(message, run.configuration.drop_dir(option))
+        )
+    except (Misconfigured, Unavailable) as error:
+        home: Path = run.configuration.home / "drop"
+        run.say(f"{error}; trying {home}")
+    try:
+        return patience.store(str(home), lambda: store(message, home))
+    except Unavailable as error:
+        raise Unavailable(f"{error}: this trigger is LOST unless it is given again") from None
 
 
 def _words(message: Message) -> str:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+from contextlib import suppress
 from pathlib import Path
 
 from dlstbx_cli.services.errors import Unavailable
@@ -32,10 +33,10 @@ def store(message: Message, directory: Path) -> Path:
         hidden.rename(path)
         _sync_directory(directory)
     except OSError as error:
-        hidden.unlink(missing_ok=True)
+        with suppress(OSError):
+            hidden.unlink()
         raise Unavailable(
-            f"the trigger cannot be stored in {directory}: {error.strerror}; it is lost unless "
-            "it is given again (--drop-dir names another place)"
+            f"the trigger cannot be stored in {directory}: {error.strerror}"
         ) from None
     return path
 

@@ -157,10 +157,36 @@ def test_a_broken_configuration_costs_no_trigger(
 
 def test_a_trigger_that_can_neither_be_sent_nor_stored_is_loud(home: Path) -> None:
     broken = ["--broker", "sqlite:////proc/x/q", "--drop-dir", "/proc/nowhere"]
+    (home / "drop").write_text("this is no directory")
     outcome = run("dlstbx.go", "-r", "mimas", *broken, 7)
     assert outcome.code == 75
     assert "/proc/nowhere" in outcome.err
-    assert "lost" in outcome.err
+    assert "LOST" in outcome.err
+
+
+def test_a_drop_directory_that_cannot_be_written_to_is_replaced_by_our_own(home: Path) -> None:
+    broken = ["--broker", "sqlite:////proc/x/q", "--drop-dir", "/proc/nowhere"]
+    outcome = run("dlstbx.go", "-r", "mimas", *broken, 7)
+    assert outcome.code == 0
+    assert len(stored(home / "drop")) == 1
+
+
+def test_a_full_disk_is_loud(home: Path) -> None:
+    """A real one: a file system of a few kilobytes."""
+    full = home / "full"
+    full.mkdir()
+    (home / "drop").symlink_to(full)
+    script = f"""
+        mount -t tmpfs -o size=4k tmpfs {full} && dd if=/dev/zero of={full}/x bs=4k 2>/dev/null
+        dlstbx.go --broker sqlite:////proc/x/q --drop-dir {full} -r mimas 7; code=$?
+        ls -A {full}; umount {full}; exit $code
+    """
+    outcome = shell(f"unshare -m bash -c '{script}'")
+    if "unshare" in outcome.err or "mount:" in outcome.err:
+        pytest.skip("this user may not mount: " + outcome.err.strip())
+    assert outcome.code == 75
+    assert "No space left" in outcome.err
+    assert outcome.out == "x\n"  # nothing half-written stays behind
 
 
 def test_a_locked_broker_holds_nobody_up(home: Path) -> None:

@@ -1,0 +1,96 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+from zocalo.configuration import from_file
+
+from dlstbx_cli.configuration import _stomp_of
+from dlstbx_cli.site_configuration import read
+
+PLUGINS = """
+one:
+  plugin: storage
+  a: 1
+  b: [x, {y: z}]
+two:
+  plugin: storage
+  b: later
+broker:
+  plugin: stomp
+  host: h
+  port: 61613
+  username: u
+  password: "p:w"
+  prefix: zocalo
+other:
+  plugin: stomp
+  host: other
+  port: 1
+  username: u
+  password: p
+  prefix: ""
+elsewhere: plugin.yml
+"""
+
+
+@pytest.mark.parametrize(
+    ("environments", "chosen"),
+    [
+        ("{default: [one, two, broker]}", []),
+        ("{default: [two, one]}", []),
+        ("{default: live, live: [one, broker]}", []),
+        ("{default: a, a: b, b: [one]}", []),
+        ("{live: [one], test: [two, broker]}", ["test"]),
+        ("{live: [one], test: [two, broker]}", ["live", "test"]),
+        ("{live: [one], test: [two, broker]}", []),
+        ("{default: {plugins: [one], z: two, m: [broker, other]}}", []),
+        ("{default: {plugins: one, a: [two]}}", []),
+        ("{default: [broker, other]}", []),
+        ("{default: [other, broker, other]}", []),
+        ("{default: [one, elsewhere]}", []),
+        ("{}", []),
+    ],
+)
+def test_the_library_says_the_same(tmp_path: Path, environments: str, chosen: list[str]) -> None:
+    path = tmp_path / "zocalo.yml"
+    path.write_text(f"version: 1\nenvironments: {environments}\n{PLUGINS}")
+    (tmp_path / "plugin.yml").write_text("plugin: storage\nc: from a file\n")
+    quick = read(path, chosen)
+    library = from_file(path)
+    library.activate(chosen)
+    assert quick is not None
+
+    def without_kind(storage: Any) -> dict[str, Any]:
+        return {key: value for key, value in (storage or {}).items() if key != "plugin"}
+
+    assert without_kind(quick.storage) == without_kind(library.storage)
+    assert quick.stomp == _stomp_of(library)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "[",
+        "- 1",
+        "version: 2\nenvironments: {}",
+        "version: 1",
+        "version: 1\ninclude: [x]\nenvironments: {}",
+        "version: 1\nenvironments: {default: [missing]}",
+        "version: 1\nenvironments: {default: 5}",
+        "version: 1\nenvironments: {default: a, a: default}",
+        "version: 1\nenvironments: {default: [x]}\nx: {a: 1}",
+        "version: 1\nenvironments: {default: [x]}\nx: {plugin: stomp, host: h}",
+        "version: 1\nenvironments: {default: [x]}\nx: no-such-file.yml",
+    ],
+)
+def test_what_is_odd_is_left_to_the_library(tmp_path: Path, text: str) -> None:
+    (tmp_path / "zocalo.yml").write_text(text)
+    assert read(tmp_path / "zocalo.yml", []) is None
+
+
+def test_an_unknown_environment_is_left_to_the_library(tmp_path: Path) -> None:
+    (tmp_path / "zocalo.yml").write_text("version: 1\nenvironments: {live: []}")
+    assert read(tmp_path / "zocalo.yml", ["nowhere"]) is None

@@ -6,12 +6,17 @@ import json
 import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import Any
 
 #: The header that carries a message's identity through every stage and broker.
 ID_HEADER = "dlstbx-id"
 ERROR_HEADER = "dlstbx-error"
 REJECTED_BY_HEADER = "dlstbx-rejected-by"
+#: When a message became a dead letter: ISO 8601, in UTC.
+REJECTED_AT_HEADER = "dlstbx-rejected-at"
+#: How many times a message has been delivered that keeps killing its consumer.
+ATTEMPT_HEADER = "dlstbx-attempt"
 RECIPE_HEADER = "workflows-recipe"
 
 _NAMESPACE = uuid.UUID("5b1f7a52-6f0e-5d0a-9d5f-6d696d617321")
@@ -95,15 +100,17 @@ def _identity_of_content(body: Any) -> str:
     return derived_id(json.dumps([recipe_id, body], sort_keys=True), "content")
 
 
-def dead_letter(message: Message, queue: str, reason: str, rejected_by: str) -> Message:
+def dead_letter(message: Message, queue: str, reason: str, rejected_by: str, now: float) -> Message:
     """Return *message* as a dead letter of *queue*: same body and headers, and the reason.
 
     :param reason: made one line; it goes into a header.
+    :param now: the time, seconds since the epoch.
     """
     headers = {
         **message.headers,
         ID_HEADER: message.identity,
         ERROR_HEADER: " ".join(reason.split()),
         REJECTED_BY_HEADER: rejected_by,
+        REJECTED_AT_HEADER: datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
     }
     return Message(Queue(f"dlq.{queue}"), message.body, headers, notes=message.notes)

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from typing import Any, NoReturn
 
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.message import Destination, Message, Queue, Topic, dead_letter
+from dlstbx_cli.services.message import Destination, Message, Queue, Topic
 
 #: A body may be nested this deep. Python's own bound depends on how deep the program
 #: stands at that moment: what was read could then be impossible to write.
@@ -44,14 +44,6 @@ def render(message: Message) -> bytes:
     if message.notes:
         record.update(_notes(message.notes))
     return dumps(record).encode("ascii") + b"\n"
-
-
-def unparsable(line: bytes, queue: str, reason: str, rejected_by: str) -> Message:
-    """Return the dead letter for a line that :func:`parse` has rejected.
-
-    :param queue: the queue of the command that read the line.
-    """
-    return dead_letter(salvage(line, queue), queue, reason, rejected_by)
 
 
 def salvage(line: bytes, queue: str) -> Message:

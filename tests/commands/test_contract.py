@@ -68,6 +68,34 @@ class TestDemo(Contract):
     command = "dlstbx-demo"
 
 
+class TestDlqLs(Contract):
+    command = "dlq-ls"
+
+
+class TestDlqShow(Contract):
+    command = "dlq-show"
+    arguments: ClassVar[list[str]] = ["some-id"]
+    code_without_work = 1
+
+
+class TestDlqRetry(Contract):
+    command = "dlq-retry"
+    arguments: ClassVar[list[str]] = ["--all"]
+
+
+class TestDlqDrop(Contract):
+    command = "dlq-drop"
+    arguments: ClassVar[list[str]] = ["--all"]
+
+
+class TestDlqExport(Contract):
+    command = "dlq-export"
+
+
+class TestPickup(Contract):
+    command = "dlstbx.pickup"
+
+
 def test_every_command_is_under_contract() -> None:
     setup = configparser.ConfigParser()
     setup.read(TOP / "setup.cfg")

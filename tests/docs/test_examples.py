@@ -18,6 +18,18 @@ REJECTING = ('echo \'{"dcid": 0',)
 #: How an example ends that prints nothing on standard output.
 SILENT = ("queue-put", ".jsonl", ".txt", "done")
 
+_LETTER = (
+    'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
+    ' "headers": {"dlstbx-id": "5b1f7a52-QUEUE", "dlstbx-error": "no recipe for DCID 404"}}\''
+    " | queue-put"
+)
+_LETTERS = [_LETTER.replace("QUEUE", queue) for queue in ("mimas", "processing_recipe")]
+#: What there must be before each example of a page: dead letters, stored triggers.
+BEFORE = {
+    **{f"dlq-{verb}.1": _LETTERS for verb in ("ls", "show", "retry", "drop", "export")},
+    "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
+}
+
 
 def examples(path) -> list[str]:
     return Page(path).examples()
@@ -33,7 +45,9 @@ def here(command: str, facility: Facility) -> str:
 )
 def test_examples_do_what_they_say(path, facility: Facility) -> None:
     commands = [here(each, facility) for each in examples(path) if "--listen" not in each]
-    typed = facility.session(commands)
+    before = BEFORE.get(path.name, [])
+    session = facility.session([step for each in commands for step in [*before, each]])
+    typed = session[len(before) :: len(before) + 1]
     assert typed
     for one in typed:
         expected = 1 if one.command.startswith(REJECTING) else 0
@@ -46,12 +60,13 @@ def test_examples_do_what_they_say(path, facility: Facility) -> None:
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
     hook = "RunAt" in command or command.startswith("export")
-    return sends or hook or command.endswith(SILENT)
+    back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
+    return sends or hook or back or command.endswith(SILENT)
 
 
 def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None:
     listening = [each for path in PAGES for each in examples(path) if "--listen" in each]
-    assert len(listening) == 4
+    assert len(listening) == 5
     services = [
         subprocess.Popen(each.split(), env=facility.environment, stderr=subprocess.PIPE, text=True)
         for each in listening

@@ -146,6 +146,7 @@ def test_every_command_names_the_variables_of_its_options() -> None:
         "drop_dir": "DLSTBX_DROP_DIR",
         "state": "DLSTBX_STATE",
         "rules": "DLSTBX_RULES",
+        "logbook": "DLSTBX_LOGBOOK",
     }
     for name, command in COMMANDS.items():
         # dlstbx.go's "recipes" are names of recipes, not their directory.

@@ -43,7 +43,7 @@ def test_a_child_s_identity_follows_from_parent_and_place(
 
 
 def test_a_dead_letter_keeps_body_and_headers() -> None:
-    letter = dead_letter(message({"a": 1}, x="y"), "mimas", "no\nway ", "mimas-plan")
+    letter = dead_letter(message({"a": 1}, x="y"), "mimas", "no\nway ", "mimas-plan", 1.7e9)
     assert letter.destination == Queue("dlq.mimas")
     assert letter.body == {"a": 1}
     assert letter.headers == {
@@ -51,4 +51,5 @@ def test_a_dead_letter_keeps_body_and_headers() -> None:
         "dlstbx-id": message({"a": 1}).identity,
         "dlstbx-error": "no way",
         "dlstbx-rejected-by": "mimas-plan",
+        "dlstbx-rejected-at": "2023-11-14T22:13:20+00:00",
     }

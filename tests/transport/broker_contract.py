@@ -276,7 +276,7 @@ class BrokerContract:
         broker.send([to("q", {"a": 1}, headers={"h": "x"})])
         link = consume("q")
         delivery = link.receive(SOON)
-        link.commit(delivery, [dead_letter(delivery.message, "q", "bad\nluck", "stage")])
+        link.commit(delivery, [dead_letter(delivery.message, "q", "bad\nluck", "stage", 0.0)])
         (letter,) = broker.peek("dlq.q")
         assert letter.body == {"a": 1}
         assert letter.headers["dlstbx-error"] == "bad luck"

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.message import Message, Queue, Topic
-from dlstbx_cli.transport.envelope import MAX_DEPTH, parse, render, unparsable
+from dlstbx_cli.transport.envelope import MAX_DEPTH, parse, render, salvage
 
 
 def nested(depth: int) -> str:
@@ -86,11 +86,9 @@ def test_what_is_rejected(line, reason):
     assert reason in str(caught.value)
     assert "\n" not in str(caught.value)
     assert len(str(caught.value)) < 200
-    letter = unparsable(line, "mimas", str(caught.value), "mimas-plan")
-    assert letter.destination == Queue("dlq.mimas")
-    assert letter.headers["dlstbx-error"] == str(caught.value)
-    assert letter.headers["dlstbx-rejected-by"] == "mimas-plan"
-    assert parse(render(letter)) == letter
+    saved = salvage(line, "mimas")
+    assert saved.destination == Queue("mimas")
+    assert parse(render(saved)) == saved
 
 
 @pytest.mark.parametrize(
@@ -104,9 +102,9 @@ def test_what_is_rejected(line, reason):
     ],
 )
 def test_what_is_saved_of_an_unparsable_line(line, body, header):
-    letter = unparsable(line, "q", "reason", "stage")
-    assert letter.body == body
-    assert letter.headers.get("h") == header
+    saved = salvage(line, "q")
+    assert saved.body == body
+    assert saved.headers.get("h") == header
 
 
 def test_the_order_of_keys():
@@ -145,8 +143,8 @@ KEYS = st.sampled_from(["queue", "topic", "message", "headers", "delay", "rule"]
 def test_any_line_is_a_message_or_rejected(line):
     try:
         message = parse(line)
-    except Rejected as error:
-        message = unparsable(line, "q", str(error), "stage")
+    except Rejected:
+        message = salvage(line, "q")
     rendered = render(message)
     assert rendered.isascii()
     assert rendered.count(b"\n") == 1

@@ -134,7 +134,13 @@ class _Shown:
         self._plan, self._show = service.plan, show
 
     def handle(self, message: Message) -> list[Message]:
-        self._show(self._plan(message))
+        from dlstbx_cli.transport.link import OutputClosed
+
+        plan = self._plan(message)
+        try:
+            self._show(plan)
+        except BrokenPipeError:
+            raise OutputClosed from None
         return []
 
     def observe(self, message: Message) -> None:

@@ -84,6 +84,14 @@ def age(seconds: float | None) -> str | None:
     return f"{minutes} min {whole % 60} s" if minutes else f"{whole} s"
 
 
+class _QuietConsole(Console):
+    """A console whose reader may go away: rich itself would make that exit code 1."""
+
+    def on_broken_pipe(self) -> None:
+        """Leave it to the one place where a closed pipe ends a command."""
+        raise BrokenPipeError
+
+
 def _console() -> Console:
     # On a pipe nobody knows the width: a pager cuts or wraps better than we do.
-    return Console() if sys.stdout.isatty() else Console(width=_WIDE)
+    return _QuietConsole() if sys.stdout.isatty() else _QuietConsole(width=_WIDE)

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 import json
+import os
 import shlex
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import run, shell
+from tests.conftest import run, shell, start
 
 SCENARIO = {
     "dcid": 123,
@@ -91,6 +92,28 @@ def test_a_tree_for_people(home: Path) -> None:
     assert "hold  autoprocessing-multi-xia2-dials-eiger" in outcome.out
     assert "dlq" not in outcome.out
     assert "DCID 1" in outcome.err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["mimas-plan", "--tree", "993677"],
+        ["mimas-plan", "--commands", "993677"],
+        ["queue-ls", "--table"],
+        ["dlstbx-demo", "--table"],
+        ["ispyb-lookup", "--explain", "993677"],
+        ["dlq-ls", "--table"],
+    ],
+    ids=lambda arguments: arguments[0],
+)
+def test_a_view_that_nobody_reads_ends_quietly(home: Path, arguments: list[str]) -> None:
+    reader, writer = os.pipe()
+    os.close(reader)
+    process = start(*arguments, stdout=writer)
+    os.close(writer)
+    _, err = process.communicate(timeout=60)
+    assert process.returncode == 0, err
+    assert b"Exception" not in err
 
 
 def test_at_a_terminal_it_is_a_tree(home: Path) -> None:

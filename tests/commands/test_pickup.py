@@ -110,7 +110,8 @@ def test_two_at_once_and_killed_send_nothing_twice_and_lose_nothing(home: Path) 
         time.sleep(0.35)
         both[0].send_signal(signal.SIGKILL)
         both[1].send_signal(signal.SIGTERM)
-        assert both[1].wait(timeout=10) == 0
+        # Told to stop before it has begun to listen to that, it simply ends.
+        assert both[1].wait(timeout=10) in (0, -signal.SIGTERM)
         for process in both:
             process.communicate()
     assert run("dlstbx.pickup").code == 0

@@ -12,12 +12,14 @@ import json
 import os
 import random
 import signal
+import sqlite3
 import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
 from contextlib import closing
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +28,8 @@ from dlstbx_cli.transport.broker import connect
 
 BIN = Path(__file__).parent.parent.parent / "bin"
 _RESULTS = ("processing_recipe", "mimas.held")
+#: Seconds that a fresh listener works on its first requests: it is killed within them.
+_WORK = 0.05
 
 
 def run(
@@ -42,11 +46,12 @@ def run(
         environment, name = _site(Path(folder), database)
         broker = connect(environment["DLSTBX_BROKER"])
         with closing(broker):
-            broker.send([_request(number) for number in range(jobs)])
             began = time.monotonic()
             running = [_start(environment) for _ in range(instances)]
             try:
-                _storm(environment, database, running, kills, server_kills, dice)
+                requests = [_request(number) for number in range(jobs)]
+                storm = Storm(environment, database, broker, running, dice)
+                struck = storm.rage(requests, kills, server_kills)
                 _finish(broker, jobs)
             finally:
                 for process in running:
@@ -56,8 +61,9 @@ def run(
             results = [message for queue in _RESULTS for message in broker.peek(queue)]
         took = time.monotonic() - began
         say(
-            f"{jobs} jobs, {kills} kills of {instances} listener(s), {server_kills} of the server,"
-            f" {took:.0f} s: {len(results)} triggered or held"
+            f"{jobs} jobs, {kills} kills of {instances} listener(s),"
+            f" {struck} with a request in hand, {server_kills} of the server, {took:.0f} s:"
+            f" {len(results)} triggered or held"
         )
         return _faults(database, name, jobs, results, states)
 
@@ -105,29 +111,60 @@ def _start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
     )
 
 
-def _storm(
-    environment: dict[str, str],
-    database: Any,
-    running: list[subprocess.Popen[bytes]],
-    kills: int,
-    server_kills: int,
-    dice: random.Random,
-) -> None:
-    """Kill listeners and start them again, as often as is wanted.
+@dataclass
+class Storm:
+    """What befalls the listeners."""
 
-    A listener takes a third of a second to start: it is killed at any time from then on, so
-    that most deaths fall into its work.
-    """
-    servers = sorted(dice.sample(range(kills), server_kills)) if server_kills else []
-    for number in range(kills):
-        time.sleep(dice.uniform(0.25, 0.65))
-        victim = dice.randrange(len(running))
-        running[victim].send_signal(signal.SIGKILL)
-        running[victim].wait()
-        if number in servers:
-            database.kill()
-            database.start()
-        running[victim] = _start(environment)
+    environment: dict[str, str]
+    database: Any
+    broker: Any
+    running: list[subprocess.Popen[bytes]]
+    dice: random.Random
+
+    def rage(self, requests: list[Message], kills: int, server_kills: int) -> int:
+        """Kill listeners and start them again; return how many had a request in hand.
+
+        The requests come in small parts, one before each death: sent all at once, they
+        would be done after the first few, and the other deaths would find nothing to harm.
+        """
+        servers = set(self.dice.sample(range(kills), server_kills))
+        struck = 0
+        for number in range(kills):
+            part = slice(number * len(requests) // kills, (number + 1) * len(requests) // kills)
+            self.broker.send(requests[part])
+            self._await_work()
+            time.sleep(self.dice.uniform(0, _WORK))
+            if number in servers:
+                self.database.kill()
+            victim = self.dice.randrange(len(self.running))
+            self.running[victim].send_signal(signal.SIGKILL)
+            self.running[victim].wait()
+            struck += self._in_hand()
+            if number in servers:
+                # So long the others see a server that is away.
+                time.sleep(self.dice.uniform(0, 1))
+                self.database.start()
+            self.running[victim] = _start(self.environment)
+        return struck
+
+    def _await_work(self) -> None:
+        """Wait until a listener has taken a request; now and then, do not wait for that."""
+        if self.dice.random() < 0.1:
+            time.sleep(self.dice.uniform(0, 0.4))
+            return
+        deadline = time.monotonic() + 3
+        while time.monotonic() < deadline:
+            state = {one.name: one for one in self.broker.states()}.get("ispyb_connector")
+            if state is None or state.in_hand:
+                return
+            time.sleep(0.002)
+
+    def _in_hand(self) -> bool:
+        """Tell whether a request is in hand; the broker itself would give a dead one's back."""
+        path = self.environment["DLSTBX_BROKER"].removeprefix("sqlite:///")
+        with closing(sqlite3.connect(path)) as file:
+            question = "SELECT EXISTS (SELECT 1 FROM messages WHERE consumer IS NOT NULL)"
+            return bool(file.execute(question).fetchone()[0])
 
 
 def _finish(broker: Any, jobs: int) -> None:

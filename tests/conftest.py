@@ -16,7 +16,7 @@ import pytest
 from click.testing import CliRunner
 
 #: The servers that tests start for themselves.
-pytest_plugins = ["tests.servers.mariadb"]
+pytest_plugins = ["tests.servers.brokers", "tests.servers.mariadb"]
 
 TOP = Path(__file__).parent.parent
 BIN = TOP / "bin"

@@ -34,7 +34,7 @@ def free_port() -> int:
 
 
 #: Ends a process group when its standard input does: with the tests, however they end.
-_WATCH = 'read -r _; kill -KILL -- "-$1"'
+_WATCH = 'read -r _; kill -s KILL -- "-$1"'
 
 
 class ServerProcess:

@@ -8,17 +8,16 @@ asked for that neither an option nor the environment gives.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any
-from urllib.parse import parse_qsl, quote, urlencode, urlsplit, urlunsplit
 
 from dlstbx_cli.services.errors import Misconfigured
 
-_SECRET = re.compile(r"(?<=://)([^/@\s]*?):[^/@\s]*(?=@)")
+_PLUGIN = "plugin stomp of ZOCALO_CONFIG"
+_SETTINGS = "dlstbx.broker"
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +50,35 @@ class Configuration:
         """Return the broker's URL. Raises Misconfigured."""
         given = self._given(option, "--broker", "DLSTBX_BROKER") or self._zocalo_stomp()
         if given:
-            return Setting(with_password(given), given.origin)
+            return _whole(given)
         return self._embedded("broker", "queue.sqlite3", "--broker or DLSTBX_BROKER")
+
+    def stomp(self, parts: Mapping[str, str]) -> Setting:
+        """Return the URL of a STOMP broker of which some parts are given.
+
+        :param parts: any of ``host``, ``port``, ``username``, ``password``, ``prefix``. The
+            others are those of the first STOMP broker that is configured, or else those
+            that ``zocalo.go`` has by default.
+
+        Raises Misconfigured.
+        """
+        from dlstbx_cli.stomp_url import LOCAL, StompUrl, is_stomp
+
+        base = self._given(None, "", "DLSTBX_BROKER")
+        if base is None or not is_stomp(base.value):
+            base = self._zocalo_stomp()
+        if base is None:
+            return Setting(LOCAL.changed(parts).text, "--stomp-*")
+        known = StompUrl.parse(_whole(base).value)
+        if known is None:
+            raise Misconfigured(f"{base.origin} is no URL that --stomp-* can change")
+        return Setting(known.changed(parts).text, "--stomp-*")
 
     def ispyb(self, option: str | None = None) -> Setting:
         """Return the SQLAlchemy URL of the ISPyB database. Raises Misconfigured."""
         given = self._given(option, "--ispyb", "DLSTBX_ISPYB")
         if given:
-            return Setting(with_password(given), given.origin)
+            return _whole(given)
         credentials = self._environ.get("ISPYB_CREDENTIALS")
         if credentials:
             from dlstbx_cli.database.connection import url_from_credentials
@@ -84,7 +104,7 @@ class Configuration:
         """Return the SQLAlchemy URL of the state store (jobs begun)."""
         given = self._given(option, "--state", "DLSTBX_STATE")
         if given:
-            return Setting(with_password(given), given.origin)
+            return _whole(given)
         return Setting(self._default_url("state.sqlite3"), "the default")
 
     def recipes(self, option: str | None = None) -> Path:
@@ -137,7 +157,10 @@ class Configuration:
             return quick
         # Also what says that -e is given without any configuration.
         zocalo = self.zocalo
-        return SiteConfiguration(getattr(zocalo, "storage", None) or {}, _stomp_of(zocalo))
+        storage = getattr(zocalo, "storage", None) or {}
+        return SiteConfiguration(
+            storage, _plugin_of(zocalo, "stomp"), _plugin_of(zocalo, "rabbitmqapi")
+        )
 
     @property
     def storage(self) -> Mapping[str, Any]:
@@ -166,20 +189,39 @@ class Configuration:
 
     def _zocalo_stomp(self) -> Setting | None:
         stomp = self._site.stomp
+        settings = self.storage.get(_SETTINGS) or {}
         if stomp is None:
+            if settings:
+                # The embedded broker in its place would be a surprise.
+                raise Misconfigured(
+                    f"{_SETTINGS} of ZOCALO_CONFIG needs the plugin stomp beside it"
+                )
             return None
-        values = (str(stomp[key]) for key in ("host", "port", "username", "password", "prefix"))
-        return Setting(stomp_url(*values), "plugin stomp of ZOCALO_CONFIG")
+        from dlstbx_cli.stomp_url import of_plugins
+
+        try:
+            return Setting(of_plugins(stomp, settings, self._site.rabbitmqapi), _PLUGIN)
+        except Misconfigured as error:
+            raise Misconfigured(f"{_PLUGIN} with {_SETTINGS}: {error}") from None
 
 
-def _stomp_of(zocalo: Any) -> Mapping[str, Any] | None:
-    """Return the last activated plugin ``stomp``: its activation itself returns nothing."""
+def _whole(given: Setting) -> Setting:
+    """Return a setting with the password that its URL has in a file. Raises Misconfigured."""
+    if "?" not in given.value:
+        return given
+    from dlstbx_cli.urls import with_password
+
+    return Setting(with_password(given.value, given.origin), given.origin)
+
+
+def _plugin_of(zocalo: Any, kind: str) -> Mapping[str, Any] | None:
+    """Return the last activated plugin of a kind: not every activation gives it back."""
     found = None
     if zocalo is not None:
         for environment in zocalo.active_environments:
             for name in zocalo._environments[environment]:
                 plugin = zocalo._plugin_configurations.get(name)
-                if isinstance(plugin, dict) and plugin.get("plugin") == "stomp":
+                if isinstance(plugin, dict) and plugin.get("plugin") == kind:
                     found = plugin
     return found
 
@@ -195,43 +237,3 @@ def _activated(path: str, environments: Sequence[str]) -> Any:
         reason = " ".join(str(error).split())
         raise Misconfigured(f"the Zocalo configuration {path} cannot be used: {reason}") from None
     return configuration
-
-
-def stomp_url(host: str, port: str, user: str, password: str, prefix: str) -> str:
-    """Return the URL of a STOMP broker. It holds the password: not to be shown."""
-    login = f"{quote(user, '')}:{quote(password, '')}"
-    query = urlencode({"prefix": prefix} if prefix else {})
-    return urlunsplit(("stomp", f"{login}@{host}:{port}", "/", query, ""))
-
-
-def has_password(url: str) -> bool:
-    """Tell whether a URL carries a password."""
-    return _SECRET.search(url) is not None
-
-
-def without_password(text: str) -> str:
-    """Return a text with the password of every URL in it replaced by ``***``."""
-    return _SECRET.sub(r"\1:***", text)
-
-
-def with_password(setting: Setting) -> str:
-    """Return a setting's URL with the password of its ``?password-file=PATH`` put in.
-
-    Raises Misconfigured if the file cannot be read or is empty.
-    """
-    parts = urlsplit(setting.value)
-    query = parse_qsl(parts.query, keep_blank_values=True)
-    path = dict(query).get("password-file")
-    if path is None:
-        return setting.value
-    try:
-        password = Path(path).read_text().splitlines()[0]
-    except (OSError, ValueError, IndexError) as error:
-        reason = getattr(error, "strerror", None) or "it has no first line of text"
-        raise Misconfigured(
-            f"password-file {path} (from {setting.origin}) cannot be read: {reason}"
-        ) from None
-    login, _, hosts = parts.netloc.rpartition("@")
-    kept = urlencode([item for item in query if item[0] != "password-file"])
-    netloc = f"{login}:{quote(password, '')}@{hosts}"
-    return urlunsplit((parts.scheme, netloc, parts.path, kept, parts.fragment))

@@ -1,4 +1,4 @@
-"""The two plugins of a Zocalo configuration that every command asks for, read quickly.
+"""The plugins of a Zocalo configuration that commands ask for, read quickly.
 
 ``zocalo.configuration`` takes a tenth of a second to load, with all the transports that its
 plugins configure: half of the time of ``dlstbx.go``. Here only YAML is read, for the usual
@@ -14,7 +14,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_STOMP = ("host", "port", "username", "password", "prefix")
+#: What the library wants of a plugin: these are texts.
+_TEXTS = {
+    "stomp": ("host", "username", "password", "prefix"),
+    "rabbitmqapi": ("base_url", "username", "password"),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,10 +27,12 @@ class SiteConfiguration:
 
     :param storage: of the plugins ``storage``, the later ones first.
     :param stomp: of the last plugin ``stomp``; None without one.
+    :param rabbitmqapi: of the last plugin ``rabbitmqapi``; None without one.
     """
 
     storage: Mapping[str, Any]
     stomp: Mapping[str, Any] | None
+    rabbitmqapi: Mapping[str, Any] | None = None
 
 
 def read(path: Path, environments: Sequence[str]) -> SiteConfiguration | None:
@@ -40,23 +46,29 @@ def read(path: Path, environments: Sequence[str]) -> SiteConfiguration | None:
         return None
     chosen = environments or [name for name in ("default",) if name in defined]
     storage: dict[str, Any] = {}
-    stomp = None
+    last: dict[str, Mapping[str, Any]] = {}
     for environment in chosen:
         names = _plugins(defined, environment)
         if names is None:
             return None
         for name in names:
             plugin = _plugin(parsed.get(name), path.parent)
-            kind = plugin.get("plugin")
+            kind = _kind(plugin)
             if kind is None:
                 return None
             if kind == "storage":
                 storage.update(plugin)
-            elif kind == "stomp":
-                if not all(isinstance(plugin.get(key), str | int) for key in _STOMP):
-                    return None
-                stomp = plugin
-    return SiteConfiguration(storage, stomp)
+            else:
+                last[kind] = plugin
+    return SiteConfiguration(storage, last.get("stomp"), last.get("rabbitmqapi"))
+
+
+def _kind(plugin: Mapping[str, Any]) -> str | None:
+    """Return which plugin a definition is for; None if the library might refuse it."""
+    kind, port = plugin.get("plugin"), str(plugin.get("port"))
+    if not isinstance(kind, str) or (kind == "stomp" and not (port.isascii() and port.isdigit())):
+        return None
+    return kind if all(isinstance(plugin.get(key), str) for key in _TEXTS.get(kind, ())) else None
 
 
 def _yaml(path: Path) -> dict[str, Any]:

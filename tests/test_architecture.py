@@ -22,6 +22,8 @@ RINGS = {
     "recipes": 2,
     "configuration": 2,
     "site_configuration": 2,
+    "stomp_url": 2,
+    "urls": 2,
     "commands": 3,
 }
 #: The only arrows between adapters: the configuration names what it configures.
@@ -29,6 +31,9 @@ BETWEEN_ADAPTERS = {
     ("configuration", "recipes"),
     ("configuration", "database"),
     ("configuration", "site_configuration"),
+    ("configuration", "stomp_url"),
+    ("configuration", "urls"),
+    ("stomp_url", "urls"),
 }
 
 

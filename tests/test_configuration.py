@@ -4,16 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
-from dlstbx_cli.configuration import (
-    Configuration,
-    Setting,
-    has_password,
-    with_password,
-    without_password,
-)
+from dlstbx_cli.configuration import Configuration
 from dlstbx_cli.recipes import SHIPPED
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.transport.stomp.settings import settings
 
 ZOCALO = """
 version: 1
@@ -138,33 +134,109 @@ def test_ispyb_credentials(tmp_path: Path) -> None:
     assert Configuration(environ=both).ispyb().value == "sqlite:////x"
 
 
+def site(tmp_path: Path, **plugins: dict[str, Any]) -> dict[str, str]:
+    """Return the environment of a site whose plugins are these, all of them activated."""
+    definitions = {name: {"plugin": name, **plugin} for name, plugin in plugins.items()}
+    content = {"version": 1, "environments": {"default": list(plugins)}, **definitions}
+    # A new name each time: the library remembers files.
+    path = tmp_path / f"zocalo{len(list(tmp_path.iterdir()))}.yml"
+    path.write_text(yaml.safe_dump(content))
+    return {"DLSTBX_HOME": str(tmp_path), "ZOCALO_CONFIG": str(path)}
+
+
+STOMP = {"host": "h", "port": 61613, "username": "u", "password": "p", "prefix": "zocalo"}
+API = {"base_url": "https://api:15671/api", "username": "m@n", "password": "a/p:i"}
+MANAGEMENT = "https://m%40n:a%2Fp%3Ai@api:15671"
+
+
+def broker(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, **plugins: Any) -> Any:
+    """Return what the adapter reads from a site's plugins: the quick way and by the library."""
+    environ = site(tmp_path, **plugins)
+    url = Configuration(environ=environ).broker().value
+    with monkeypatch.context() as patch:
+        patch.setattr("dlstbx_cli.site_configuration.read", lambda *_: None)
+        assert Configuration(environ=environ).broker().value == url
+    return settings(url)
+
+
+def test_the_plugin_stomp(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    odd = {"username": "zoc@lo :/", "password": "s%e/c?r&e#t é", "prefix": "a b&c"}
+    read = broker(tmp_path, monkeypatch, stomp={**STOMP, **odd})
+    assert (read.user, read.password, read.prefix) == tuple(odd.values())
+    assert read.hosts == (("h", 61613),)
+    assert broker(tmp_path, monkeypatch, stomp={**STOMP, "host": "::1"}).hosts == (("::1", 61613),)
+
+
+def test_an_anonymous_login(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = broker(tmp_path, monkeypatch, stomp={**STOMP, "username": "", "password": ""})
+    assert read.user is None
+
+
+def test_settings_beside_the_plugin(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mapping = {
+        "hosts": ["h1", "h2:61614"],
+        "vhost": "zocalo",
+        "queue-form": "/amq/queue/{}",
+        "topic-form": "/exchange/{}",
+        "window": 5,
+        "heartbeat": 2.5,
+        "broker": "rabbitmq",
+        "management": "http://me:s3cret@h:15672",
+        "prefix": "other",
+    }
+    plugins = {"stomp": STOMP, "storage": {"dlstbx.broker": mapping}, "rabbitmqapi": API}
+    read = broker(tmp_path, monkeypatch, **plugins)
+    assert read.hosts == (("h1", 61613), ("h2", 61614))
+    for name in mapping.keys() - {"hosts"}:
+        assert getattr(read, name.replace("-", "_")) == mapping[name]
+    assert (read.user, read.password) == ("u", "p")
+
+
+def test_a_broker_with_tls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "ca.pem").touch()
+    mapping = {"tls": True, "ca": str(tmp_path / "ca.pem"), "verify": True}
+    read = broker(tmp_path, monkeypatch, stomp=STOMP, storage={"dlstbx.broker": mapping})
+    assert (read.tls.ca, read.tls.verify) == (tmp_path / "ca.pem", True)
+
+
+def test_the_password_may_be_in_a_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "secret").write_text("p@ss\n")
+    mapping = {"password-file": str(tmp_path / "secret")}
+    plugins = {"stomp": {**STOMP, "password": ""}, "storage": {"dlstbx.broker": mapping}}
+    assert broker(tmp_path, monkeypatch, **plugins).password == "p@ss"
+
+
+def test_the_plugin_rabbitmqapi(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    read = broker(tmp_path, monkeypatch, stomp=STOMP, rabbitmqapi=API)
+    assert read.management == MANAGEMENT
+    without = {"dlstbx.broker": {"management": ""}}
+    read = broker(tmp_path, monkeypatch, stomp=STOMP, rabbitmqapi=API, storage=without)
+    assert read.management is None
+
+
 @pytest.mark.parametrize(
-    ("url", "secret"),
-    [
-        ("stomp://user:secret@host:1/", True),
-        ("stomp://user@host:1/", False),
-        ("stomp://host:1/", False),
-        ("mysql+mysqlconnector://me:a:b@host/db", True),
-        ("sqlite:////a:b@c/queue", False),
-    ],
+    "mapping", [["secret"], {"window": ["secret"]}, {"tls": "secret"}, "secret"]
 )
-def test_passwords_are_seen(url: str, secret: bool) -> None:
-    assert has_password(url) is secret
-    assert (without_password(url) != url) is secret
-    assert "secret" not in without_password(f"error at {url} and {url}")
+def test_settings_that_cannot_be_used(tmp_path: Path, mapping: Any) -> None:
+    environ = site(tmp_path, stomp=STOMP, storage={"dlstbx.broker": mapping})
+    with pytest.raises(Misconfigured, match=r"dlstbx\.broker") as caught:
+        Configuration(environ=environ).broker()
+    assert "secret" not in str(caught.value)
 
 
-def test_a_password_from_a_file(tmp_path: Path) -> None:
-    (tmp_path / "secret").write_text("p@ss/word\nnot this\n")
-    url = f"stomp://me@host:61613/?prefix=zocalo&password-file={tmp_path}/secret"
-    expected = "stomp://me:p%40ss%2Fword@host:61613/?prefix=zocalo"
-    assert with_password(Setting(url, "--broker")) == expected
+def test_settings_without_the_plugin_do_not_lead_to_the_embedded_broker(tmp_path: Path) -> None:
+    environ = site(tmp_path, storage={"dlstbx.broker": {"vhost": "/"}})
+    with pytest.raises(Misconfigured, match="plugin stomp"):
+        Configuration(environ=environ).broker()
+    assert Configuration(environ=environ).broker("sqlite:////x").value == "sqlite:////x"
 
 
-@pytest.mark.parametrize("content", [None, b"", b"\xff\xfe"])
-def test_a_password_file_that_is_none(tmp_path: Path, content: Any) -> None:
-    if content is not None:
-        (tmp_path / "secret").write_bytes(content)
-    url = f"stomp://me@host:1/?password-file={tmp_path}/secret"
-    with pytest.raises(Misconfigured, match="password-file"):
-        with_password(Setting(url, "--broker"))
+def test_an_environment_may_give_a_stomp_url(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("pw\n")
+    url = f"stomp://me@h1,h2/?password-file={tmp_path}/secret&topic-form=/exchange/{{}}"
+    environ = site(tmp_path, stomp=STOMP, storage={"dlstbx.broker": {"window": 1}})
+    for setting in (
+        Configuration(environ={**environ, "DLSTBX_BROKER": url}).broker(),
+        Configuration(environ=environ).broker(url),
+    ):
+        assert setting.value == "stomp://me:pw@h1,h2/?topic-form=/exchange/{}"

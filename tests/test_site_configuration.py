@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from zocalo.configuration import from_file
 
-from dlstbx_cli.configuration import _stomp_of
+from dlstbx_cli.configuration import _plugin_of
 from dlstbx_cli.site_configuration import read
 
 PLUGINS = """
@@ -31,6 +31,11 @@ other:
   username: u
   password: p
   prefix: ""
+api:
+  plugin: rabbitmqapi
+  base_url: http://h:15672/api
+  username: u
+  password: p
 elsewhere: plugin.yml
 """
 
@@ -50,6 +55,9 @@ elsewhere: plugin.yml
         ("{default: [broker, other]}", []),
         ("{default: [other, broker, other]}", []),
         ("{default: [one, elsewhere]}", []),
+        ("{default: [broker, api], test: [other]}", []),
+        ("{default: [broker, api], test: [other]}", ["default", "test"]),
+        ("{default: [broker, api], test: [other]}", ["test", "default"]),
         ("{}", []),
     ],
 )
@@ -66,7 +74,10 @@ def test_the_library_says_the_same(tmp_path: Path, environments: str, chosen: li
         return {key: value for key, value in (storage or {}).items() if key != "plugin"}
 
     assert without_kind(quick.storage) == without_kind(library.storage)
-    assert quick.stomp == _stomp_of(library)
+    assert quick.stomp == _plugin_of(library, "stomp")
+    # The library adds a default to this one, which nothing here reads.
+    api = _plugin_of(library, "rabbitmqapi")
+    assert quick.rabbitmqapi == (api and {key: api[key] for key in api if key != "vhost"})
 
 
 @pytest.mark.parametrize(
@@ -84,6 +95,12 @@ def test_the_library_says_the_same(tmp_path: Path, environments: str, chosen: li
         "version: 1\nenvironments: {default: [x]}\nx: {a: 1}",
         "version: 1\nenvironments: {default: [x]}\nx: {plugin: stomp, host: h}",
         "version: 1\nenvironments: {default: [x]}\nx: no-such-file.yml",
+        # The library refuses a number where a text is wanted, and a port that is none.
+        "version: 1\nenvironments: {default: [x]}\n"
+        "x: {plugin: stomp, host: h, port: 1, username: u, password: 5, prefix: p}",
+        "version: 1\nenvironments: {default: [x]}\n"
+        "x: {plugin: stomp, host: h, port: z, username: u, password: p, prefix: p}",
+        "version: 1\nenvironments: {default: [x]}\nx: {plugin: rabbitmqapi, base_url: h}",
     ],
 )
 def test_what_is_odd_is_left_to_the_library(tmp_path: Path, text: str) -> None:

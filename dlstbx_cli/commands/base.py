@@ -57,9 +57,19 @@ class Run:
 
 
 def say(name: str, text: str) -> None:
-    """Print one line on stderr; a stderr that is closed is no reason to fail."""
+    """Print one line on stderr, without any password; if it is closed, that is no failure."""
+    text = _discreet(text)
     with suppress(OSError, ValueError):
         print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _discreet(text: str) -> str:
+    # dlstbx.go always says something: what has no URL in it is not to cost it an import.
+    if not any(sign in text for sign in ("://", "%", "=")):
+        return text
+    from dlstbx_cli.urls import without_password
+
+    return without_password(text)
 
 
 class Command(click.Command):
@@ -163,11 +173,10 @@ def _end(name: str, error: Exception, arguments: Sequence[str]) -> int:
     if any(argument.startswith("-v") and "vv" in argument for argument in arguments):
         import traceback
 
-        traceback.print_exception(error)
+        with suppress(OSError, ValueError):
+            sys.stderr.write(_discreet("".join(traceback.format_exception(error))))
     text, code = _verdict(error, name)
-    from dlstbx_cli.configuration import without_password
-
-    say(name, without_password(text))
+    say(name, text)
     return code
 
 

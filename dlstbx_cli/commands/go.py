@@ -12,8 +12,9 @@ from typing import Any
 
 import click
 
+from dlstbx_cli.commands import stomp_options
 from dlstbx_cli.commands.base import TRY_AGAIN, Run, command
-from dlstbx_cli.commands.options import refuse_password
+from dlstbx_cli.commands.options import broker_url, refuse_password
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, new_id
 
 EXAMPLES = """\
@@ -67,7 +68,8 @@ dlstbx.go -f my-recipe.json -n"""
 @click.option(
     "--stdout", "to_stdout", is_flag=True, help="Print the trigger instead of sending it."
 )
-@click.option("--broker", metavar="URL", help="Broker (DLSTBX_BROKER).")
+@click.option("--broker", metavar="URL", help="Broker (DLSTBX_BROKER, ZOCALO_CONFIG).")
+@stomp_options.add
 @click.option(
     "--drop-dir",
     metavar="DIR",
@@ -113,7 +115,7 @@ def main_command(
         parameters["ispyb_autoprocscalingid"] = autoprocscalingid
     key = "ispyb_process" if reprocessing else "ispyb_dcid"
     wanted: list[dict[str, Any]] = [{}] if no_dcid else [{key: number} for number in _numbers(ids)]
-    headers = _sender()
+    headers, asked = _sender(), stomp_options.taken(where)
     messages = [
         Message(
             Queue("processing_recipe"),
@@ -122,7 +124,7 @@ def main_command(
         )
         for one in wanted
     ]
-    return _deliver(run, messages, **where)
+    return _deliver(run, messages, asked, **where)
 
 
 main = main_command.main
@@ -131,6 +133,7 @@ main = main_command.main
 def _deliver(
     run: Run,
     messages: list[Message],
+    asked: stomp_options.Asked | None,
     dry_run: bool,
     drop: bool,
     to_stdout: bool,
@@ -150,7 +153,7 @@ def _deliver(
         return 0
     refuse_password(broker, "--broker")
     patience = _Patience(timeout)
-    reason = "" if drop else _send(run, messages, broker, patience, dry_run)
+    reason = "" if drop else _send(messages, _url(run, broker, asked), patience, dry_run)
     if dry_run:
         run.say(f"not sent (--dry-run): {reason or 'the broker is there'}")
         return TRY_AGAIN if reason else 0
@@ -184,18 +187,23 @@ class _Patience:
         return self._bounded.run(directory, left, work)
 
 
+def _url(run: Run, broker: str | None, asked: stomp_options.Asked | None) -> Callable[[], str]:
+    """Return what gives the broker's URL: reading a site's configuration may hang as well."""
+    return lambda: asked.url(run) if asked else broker_url(run, broker)
+
+
 def _send(
-    run: Run, messages: list[Message], broker: str | None, patience: _Patience, dry_run: bool
+    messages: list[Message], url: Callable[[], str], patience: _Patience, dry_run: bool
 ) -> str:
     """Send all messages, or none; return why not, or the empty text."""
-    from dlstbx_cli.commands.options import broker_url
 
     def work() -> None:
         from dlstbx_cli.transport.broker import connect
 
-        # Reading a site's configuration may hang just as well.
-        link = connect(broker_url(run, broker), patience.for_sending)
-        if not dry_run:
+        link = connect(url(), patience.for_sending)
+        if dry_run:
+            link.check()
+        else:
             link.send(messages)
         link.close()
 

@@ -76,6 +76,7 @@ def main_command(
     send: bool,
     queue: str | None,
     broker: str | None,
+    max_attempts: int,
     **job: Any,
 ) -> int:
     """Write processing jobs to ISPyB, and trigger or hold them.
@@ -87,7 +88,7 @@ def main_command(
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
     from dlstbx_cli.services.ispyb_job import IspybJobService
 
-    serving = Serving(once, listen, send, queue, broker)
+    serving = Serving(once, listen, send, queue, broker, max_attempts)
     filtering = Filtering(messages=[_request(**job)] if any(job.values()) else None)
 
     def make() -> IspybJobService:

@@ -6,7 +6,7 @@ import json
 import logging
 import sys
 
-from dlstbx_cli.configuration import without_password
+from dlstbx_cli.urls import without_password
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
 

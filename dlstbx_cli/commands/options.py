@@ -18,7 +18,9 @@ _INSTEAD = {
 }
 
 broker = click.option(
-    "--broker", metavar="URL", help="Broker, sqlite:///PATH (DLSTBX_BROKER, ZOCALO_CONFIG)."
+    "--broker",
+    metavar="URL",
+    help="Broker, stomp://USER@HOST:PORT or sqlite:///PATH (DLSTBX_BROKER, ZOCALO_CONFIG).",
 )
 ispyb = click.option(
     "--ispyb",
@@ -41,6 +43,14 @@ def service(function: Function) -> Function:
     """Add the options of a stage: the three ways to run, where to send, which queue."""
     for option in (
         broker,
+        click.option(
+            "--max-attempts",
+            type=click.IntRange(min=1),
+            default=5,
+            show_default=True,
+            metavar="N",
+            help="Give up a message that ends this command so many times.",
+        ),
         click.option("--queue", metavar="NAME", help="Take messages from this queue instead."),
         click.option("--send", is_flag=True, help="Send the results to the broker, not stdout."),
         click.option("--listen", is_flag=True, help="Take messages from the broker, for ever."),
@@ -73,7 +83,7 @@ def state_url(run: Run, option: str | None) -> str:
 def refuse_password(option: str | None, flag: str) -> None:
     """Refuse a password on the command line: everybody can read it in the process list."""
     if option:
-        from dlstbx_cli.configuration import has_password
+        from dlstbx_cli.urls import has_password
 
         if has_password(option):
             raise click.UsageError(

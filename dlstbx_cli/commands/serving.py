@@ -14,7 +14,7 @@ from dlstbx_cli.commands.base import DONE, Run
 from dlstbx_cli.commands.options import broker_url
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.message import Message
-from dlstbx_cli.transport.driver import Tally, Way, exit_code
+from dlstbx_cli.transport.driver import MAX_ATTEMPTS, Tally, Way, exit_code
 from dlstbx_cli.transport.driver import run as drive
 from dlstbx_cli.transport.lines import Output
 from dlstbx_cli.transport.link import Broker, Link, OutputClosed
@@ -31,6 +31,7 @@ class Serving:
     send: bool = False
     queue: str | None = None
     broker: str | None = None
+    max_attempts: int = MAX_ATTEMPTS
 
     def __post_init__(self) -> None:
         if self.once and self.listen:
@@ -93,7 +94,8 @@ def _served(run: Run, make: Callable[[], Any], serving: Serving, filtering: Filt
         service = make()
         if serving.queue:
             service.queue = serving.queue
-        return drive(service, _link(run, service, serving, filtering, stack), serving.way, stop)
+        link = _link(run, service, serving, filtering, stack)
+        return drive(service, link, serving.way, stop, serving.max_attempts)
 
 
 def _pass_all_on(run: Run, filtering: Filtering) -> None:
@@ -107,7 +109,8 @@ def _pass_all_on(run: Run, filtering: Filtering) -> None:
 def _broker(run: Run, serving: Serving, stack: ExitStack) -> Broker:
     from dlstbx_cli.transport.broker import connect
 
-    return stack.enter_context(closing(connect(broker_url(run, serving.broker))))
+    url = broker_url(run, serving.broker)
+    return stack.enter_context(closing(connect(url, scratch=run.configuration.home)))
 
 
 def _link(run: Run, service: Any, serving: Serving, filtering: Filtering, stack: ExitStack) -> Link:

@@ -25,7 +25,7 @@ from dlstbx_cli.services.errors import (
     Stuck,
     Unavailable,
 )
-from dlstbx_cli.services.message import ID_HEADER, Message, dead_letter
+from dlstbx_cli.services.message import ATTEMPT_HEADER, ID_HEADER, Message, dead_letter
 from dlstbx_cli.services.service import Service
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
 from dlstbx_cli.transport.stop import Stop
@@ -35,6 +35,8 @@ logger = logging.getLogger("dlstbx_cli")
 
 #: Seconds a receive may take before the loop looks whether it is to stop.
 _GLANCE = 0.1
+#: Deliveries of a message that keeps killing its consumer.
+MAX_ATTEMPTS = 5
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 #: Seconds until a listener looks again at a message whose own surroundings hang.
 _UNSTICK = 10.0
@@ -73,26 +75,33 @@ def exit_code(tally: Tally) -> int:
     return 1 if tally.rejected else 0
 
 
-def run(service: Service, link: Link, way: Way, stop: Stop) -> Tally:
+def run(
+    service: Service, link: Link, way: Way, stop: Stop, max_attempts: int = MAX_ATTEMPTS
+) -> Tally:
     """Give a service the messages of a link until there are no more, or *stop* says so.
 
     :param way: FILTER runs to the end of the input, ONCE until the queue is empty, LISTEN
         until it is stopped.
+    :param max_attempts: deliveries of a message that ends its consumer each time; after
+        these it is a dead letter.
 
     The link stays open. Raises Misconfigured if the service or the broker does; all
     messages are then where they were (a filter has passed them on).
     """
-    return _Run(service, link, way, stop).run()
+    return _Run(service, link, way, stop, max_attempts).run()
 
 
 class _Run:
     """One run: the messages in hand, and the one place where each of them ends."""
 
-    def __init__(self, service: Service, link: Link, way: Way, stop: Stop) -> None:
+    def __init__(
+        self, service: Service, link: Link, way: Way, stop: Stop, max_attempts: int
+    ) -> None:
         self._service = service
         self._link = link
         self._way = way
         self._stop = stop
+        self._max_attempts = max_attempts
         self._tally = Tally()
         self._in_hand: Delivery | None = None
         self._kept: list[Delivery] = []
@@ -157,7 +166,7 @@ class _Run:
     def _handle(self, delivery: Delivery) -> None:
         try:
             with _blame():
-                message = _parsed(delivery)
+                message = self._bearable(delivery)
                 results = self._results(message)
                 self._link.commit(delivery, results)
         except Rejected as error:
@@ -179,6 +188,11 @@ class _Run:
                     extra=self._extra("handle", delivery),
                 )
 
+    def _bearable(self, delivery: Delivery) -> Message:
+        if delivery.attempts > self._max_attempts:
+            raise Rejected(f"it has ended its consumer {delivery.attempts - 1} times")
+        return _parsed(delivery)
+
     def _results(self, message: Message) -> list[Message]:
         results = self._service.handle(message)
         if not results:
@@ -190,6 +204,8 @@ class _Run:
         letter = dead_letter(
             delivery.message, self._service.queue, reason, self._service.name, time.time()
         )
+        if delivery.attempts > 1:
+            letter = letter.with_headers({ATTEMPT_HEADER: str(delivery.attempts - 1)})
         self._link.commit(delivery, [letter])
         self._say_rejected(delivery, reason)
 

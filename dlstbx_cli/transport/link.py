@@ -31,6 +31,7 @@ class Delivery:
     :param raw: the line as it came, where it came by a pipe.
     :param fault: why it could not be parsed; such a message is never handled.
     :param tag: the link's own number for it.
+    :param attempts: which delivery this is of a message whose consumers died with it in hand.
     """
 
     message: Message
@@ -39,6 +40,7 @@ class Delivery:
     raw: bytes | None = None
     fault: str | None = None
     tag: int = 0
+    attempts: int = 1
 
 
 class Link(Protocol):
@@ -60,6 +62,10 @@ class Link(Protocol):
 
     def commit(self, delivery: Delivery, results: Sequence[Message]) -> None:
         """Send the results and acknowledge the message: both or neither.
+
+        What was sent may be confirmed later: if that fails, the next call of any method
+        raises Unavailable, and the message comes again. After :meth:`close` or a
+        :meth:`receive` that returned None for an empty queue, all is confirmed.
 
         Raises Rejected if a result is one that cannot be sent; nothing is done then.
         Raises OutputClosed.
@@ -92,6 +98,9 @@ class QueueState:
 class Broker(Protocol):
     """A connection to a broker. Every method raises Unavailable if the broker is away."""
 
+    def check(self) -> None:
+        """Return if the broker answers."""
+
     def send(self, messages: Sequence[Message]) -> None:
         """Send all messages or none; on return, the broker has stored them.
 
@@ -101,8 +110,8 @@ class Broker(Protocol):
     def consumer(self, queue: str, topics: Sequence[str] = ()) -> Link:
         """Return a new consumer of a queue that listens to topics as well.
 
-        It gets the last known broadcasts first, then the queue's messages in order, and
-        every newer broadcast before the next message.
+        It gets the queue's messages in order, and every broadcast since its first receive
+        before the next message; the last known broadcasts first, where a broker keeps them.
         """
 
     def peek(self, queue: str, maximum: int | None = None) -> list[Message]:

@@ -48,6 +48,9 @@ class SqliteBroker:
         self._timeout = timeout
         self._file = QueueFile(Path(path), timeout)
 
+    def check(self) -> None:
+        """Return at once: the file is open, nothing else can be away."""
+
     def send(self, messages: Sequence[Message]) -> None:
         """Store all messages in one transaction. Raises Rejected, Unavailable."""
         encoded = [rows.Row.of(message) for message in messages]
@@ -72,7 +75,7 @@ class SqliteBroker:
                 " WHERE queue=? AND due IS NOT NULL ORDER BY due, id LIMIT ?",
                 (now, queue, limit if limit < 0 else limit - len(ready)),
             ).fetchall()
-        waiting = [(0.0, *row[1:]) for row in ready] + delayed
+        waiting = [(0.0, *row[1:3]) for row in ready] + delayed
         return [
             Message(Queue(queue), json.loads(body), json.loads(headers), delay)
             for delay, headers, body in waiting

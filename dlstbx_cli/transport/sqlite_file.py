@@ -12,7 +12,7 @@ from dlstbx_cli.services.errors import Misconfigured, Unavailable
 
 #: "DLSQ": marks the file as ours, so that no other database is taken for a queue.
 APPLICATION_ID = 0x444C5351
-VERSION = 1
+VERSION = 2
 
 # A message is in one of three states, each with an index of its own, so that the number of
 # messages in the others does not matter: delayed (due is set), in hand (consumer is set),
@@ -25,7 +25,8 @@ CREATE TABLE messages (
     due REAL,
     consumer INTEGER,
     headers TEXT NOT NULL,
-    body TEXT NOT NULL
+    body TEXT NOT NULL,
+    deaths INTEGER NOT NULL DEFAULT 0
 );
 CREATE INDEX ready ON messages (queue) WHERE due IS NULL AND consumer IS NULL;
 CREATE INDEX delayed ON messages (queue, due) WHERE due IS NOT NULL;
@@ -46,6 +47,12 @@ CREATE TABLE broadcasts (
 );
 CREATE INDEX subjects ON broadcasts (topic, subject, is_last);
 PRAGMA application_id = {APPLICATION_ID};
+PRAGMA user_version = {VERSION};
+"""
+
+#: From the layout before to this one, which counts the deaths of a message's consumers.
+_UPGRADE = f"""
+ALTER TABLE messages ADD COLUMN deaths INTEGER NOT NULL DEFAULT 0;
 PRAGMA user_version = {VERSION};
 """
 
@@ -126,7 +133,8 @@ class QueueFile:
         self._use_wal()
         with self.transaction() as connection:
             if not self._is_ours():
-                for statement in _SCHEMA.split(";"):
+                script = _UPGRADE if self._is_older() else _SCHEMA
+                for statement in script.split(";"):
                     connection.execute(statement)
 
     def _is_ours(self) -> bool:
@@ -138,6 +146,8 @@ class QueueFile:
         ).fetchone()
         if (number, version) == (APPLICATION_ID, VERSION):
             return True
+        if (number, version) == (APPLICATION_ID, VERSION - 1):
+            return False
         if number == APPLICATION_ID:
             raise Misconfigured(
                 f"embedded broker {self.path}: made by another version of this program"
@@ -146,6 +156,10 @@ class QueueFile:
         if tables:
             raise Misconfigured(f"embedded broker {self.path}: holds another kind of database")
         return False
+
+    def _is_older(self) -> bool:
+        (tables,) = self.connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+        return bool(tables)
 
     def _use_wal(self) -> None:
         # SQLite does not wait for a lock in this one statement, if several processes

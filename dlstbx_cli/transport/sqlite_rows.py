@@ -23,12 +23,13 @@ _KEEP_BROADCAST = 60.0
 
 #: The messages that a consumer of a queue would get, in their order.
 READY = (
-    "SELECT id, headers, body FROM messages"
+    "SELECT id, headers, body, deaths FROM messages"
     " WHERE queue=? AND due IS NULL AND consumer IS NULL ORDER BY id LIMIT ?"
 )
 HAS_DUE = "SELECT 1 FROM messages WHERE queue=? AND due<=? LIMIT 1"
 MAKE_READY = "UPDATE messages SET due=NULL WHERE queue=? AND due<=?"
 PUT_BACK = "UPDATE messages SET consumer=NULL WHERE consumer=?"
+_BEREAVED = "UPDATE messages SET consumer=NULL, deaths=deaths+1 WHERE consumer=?"
 #: One part for each state, so that each reads its own index and no message.
 STATES = """
 WITH parts (queue, ready, in_hand, delayed, first) AS (
@@ -81,16 +82,19 @@ def insert(connection: sqlite3.Connection, rows: Sequence[Row]) -> None:
 
 
 def delivery(
-    destination: Destination, place: int, number: int, headers: str, body: str
+    destination: Destination, place: int, number: int, headers: str, body: str, deaths: int = 0
 ) -> Delivery:
-    """Return the delivery that a stored row is."""
+    """Return the delivery that a stored row is.
+
+    :param deaths: how many consumers have died with it in hand.
+    """
     broadcast, where = isinstance(destination, Topic), f"message {place}"
     try:
         message = Message(destination, loads(body), json.loads(headers))
     except Rejected as error:  # nested too deeply: a service may have built that
         message = Message(destination, body, json.loads(headers))
         return Delivery(message, where, broadcast, fault=str(error), tag=number)
-    return Delivery(message, where, broadcast, tag=number)
+    return Delivery(message, where, broadcast, tag=number, attempts=deaths + 1)
 
 
 def dead(file: QueueFile, queue: str | None = None, own: int = 0) -> list[int]:
@@ -104,7 +108,7 @@ def dead(file: QueueFile, queue: str | None = None, own: int = 0) -> list[int]:
 def revive(file: QueueFile, queue: str | None = None, own: int = 0) -> None:
     """Put the messages of dead consumers back in their places, inside a transaction."""
     for number in dead(file, queue, own):
-        file.connection.execute(PUT_BACK, (number,))
+        file.connection.execute(_BEREAVED, (number,))
         file.connection.execute("DELETE FROM consumers WHERE id=?", (number,))
 
 

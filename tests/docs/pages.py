@@ -10,6 +10,10 @@ from functools import cached_property
 from pathlib import Path
 
 import click
+import pytest
+
+from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.transport.stomp.settings import settings
 
 TOP = Path(__file__).parents[2]
 MAN = TOP / "man"
@@ -86,6 +90,13 @@ def click_commands() -> dict[str, click.Command]:
     lines = config["options.entry_points"]["console_scripts"].split("\n")
     entries = [line.split(" = ") for line in lines if line]
     return {name: _command(target) for name, target in entries}
+
+
+def stomp_settings() -> list[str]:
+    """Return the names of all settings of a STOMP broker's URL."""
+    with pytest.raises(Misconfigured, match="prefix") as caught:
+        settings("stomp://host/?no-such-setting=")
+    return [*str(caught.value).rpartition("there are ")[2].split(", "), "password-file"]
 
 
 def _command(target: str) -> click.Command:

@@ -31,6 +31,8 @@ FILES = {
     ),
     "scenarios.jsonl": '{"dcid": 1, "event": "end", "beamline": "i03", "detectorclass": "eiger"}\n',
     "dcids.txt": "993677\n993700\n",
+    # No broker answers on this port: what is sent to it is stored.
+    "stomp.cfg": "[stomp]\nport = 1\nusername = me\npassword = secret\n",
 }
 
 

@@ -19,7 +19,7 @@ import pytest
 from tests.docs.needs import need
 from tests.docs.pages import MAN, TOP, click_commands
 
-PARTS = ("dlstbx_cli", "bin", "man", "setup.py", "setup.cfg", "README.md", "LICENSE")
+PARTS = ("dlstbx_cli", "bin", "man", "share", "setup.py", "setup.cfg", "README.md", "LICENSE")
 HOOKS = ("RunAtEndOfCollect", "RunAtStartOfCollect")
 
 
@@ -123,6 +123,12 @@ def test_rules_are_entry_points(installed: Path, tmp_path: Path) -> None:
 def test_pages_are_installed(installed: Path) -> None:
     found = {path.name for path in (installed / "share/man").glob("man?/*")}
     assert found == {path.name for path in MAN.iterdir()}
+
+
+def test_examples_of_configuration_are_installed(installed: Path) -> None:
+    found = {path.name: path.read_text() for path in (installed / "share/dlstbx").iterdir()}
+    assert found == {path.name: path.read_text() for path in (TOP / "share/dlstbx").iterdir()}
+    assert "dlstbx@.service" in found
 
 
 @pytest.mark.parametrize("name", ["mimas-plan", "dlstbx", "dlstbx-message", *HOOKS])

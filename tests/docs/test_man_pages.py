@@ -16,8 +16,9 @@ from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.ispyb_job import IspybJobService, JobRequest
 from dlstbx_cli.services.mimas import _PASSED_ALONG, MimasService
 from dlstbx_cli.services.scenario import scenario_from
+from dlstbx_cli.transport.stomp.settings import PORT, TLS_PORT, settings
 from tests.docs.needs import need
-from tests.docs.pages import MAN, SECTIONS, TOP, Page, click_commands, squeezed
+from tests.docs.pages import MAN, SECTIONS, TOP, Page, click_commands, squeezed, stomp_settings
 
 COMMANDS = click_commands()
 HOOKS = ("RunAtEndOfCollect", "RunAtStartOfCollect")
@@ -25,7 +26,7 @@ PAGES = sorted(MAN.glob("*.[1-8]"))
 CONFIGURATION = Page(MAN / "dlstbx.5")
 MESSAGE = Page(MAN / "dlstbx-message.7")
 #: Pages that are not ours, but are referred to.
-OTHERS = {"jq(1)", "cron(8)", "crontab(5)", "logger(1)"}
+OTHERS = {"jq(1)", "cron(8)", "crontab(5)", "logger(1)", "systemd(1)"}
 
 
 def page(name: str) -> Page:
@@ -166,6 +167,28 @@ def test_defaults_of_the_configuration() -> None:
     keys = re.findall(r'"(zocalo\.[a-z._]+)"', (TOP / "dlstbx_cli/configuration.py").read_text())
     assert keys
     assert [key for key in keys if key not in CONFIGURATION.text] == []
+
+
+def test_settings_of_a_stomp_broker() -> None:
+    table = next(each for each in CONFIGURATION.blocks("STOMP BROKERS") if "heartbeat" in each)
+    rows = {line.split()[0]: line.split()[1] for line in table.splitlines()}
+    assert rows.keys() == set(stomp_settings())
+    defaults = settings("stomp+ssl://host/")
+    for name in ("vhost", "topic-form", "window", "heartbeat", "timeout", "idle"):
+        default = getattr(defaults, name.replace("-", "_"))
+        assert rows[name] == (f"{default:g}" if isinstance(default, float) else str(default))
+    assert f"The port is {PORT} unless given, and {TLS_PORT} for stomp+ssl" in CONFIGURATION.text
+    assert "dlstbx.broker:" in CONFIGURATION.text
+
+
+def test_the_plugins_of_the_page_can_be_used(tmp_path) -> None:
+    (plugins,) = (each for each in CONFIGURATION.blocks("STOMP BROKERS") if "plugin:" in each)
+    environments = "version: 1\nenvironments: {default: [broker, settings]}\n"
+    plugins = plugins.replace("/etc/ssl/site.pem", str(tmp_path / "zocalo.yml"))
+    (tmp_path / "zocalo.yml").write_text(environments + plugins)
+    url = Configuration(environ={"ZOCALO_CONFIG": str(tmp_path / "zocalo.yml")}).broker().value
+    assert url.startswith("stomp+ssl://dlstbx:secret@broker1.example.org:61613,broker2.")
+    assert settings(url).vhost == "zocalo"
 
 
 def test_defaults_of_the_backlog() -> None:

@@ -7,7 +7,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack, closing
 
@@ -34,6 +33,21 @@ def stage(*arguments: str) -> subprocess.Popen:
     )
 
 
+def depths(broker: Broker) -> dict[str, int]:
+    """Return how many messages there are in each queue, whoever has them."""
+    return {s.name: s.ready + s.in_hand + s.delayed for s in broker.states()}
+
+
+def comes_to(broker: Broker, wanted: dict[str, int]) -> bool:
+    """Tell whether the queues come to hold so much, soon: a network broker takes its time."""
+    end = time.monotonic() + SOON
+    while depths(broker) != wanted:
+        if time.monotonic() > end:
+            return False
+        time.sleep(0.05)
+    return True
+
+
 def take(link: Link, number: int) -> list:
     """Take and acknowledge so many messages; return their bodies."""
     bodies = []
@@ -46,6 +60,9 @@ def take(link: Link, number: int) -> list:
 
 
 class BrokerContract:
+    #: Whether a consumer killed at a bad moment may leave a result twice, with one identity.
+    repeats = False
+
     @pytest.fixture
     def broker(self, url: str) -> Iterator[Broker]:
         with closing(connect(url)) as broker:
@@ -63,7 +80,7 @@ class BrokerContract:
         link = consume("q")
         assert take(link, 10) == list(range(10))
         assert link.receive(0) is None
-        assert broker.states() == []
+        assert comes_to(broker, {})
 
     @pytest.mark.parametrize(
         "body",
@@ -96,7 +113,7 @@ class BrokerContract:
                 broker.send([to("q", 1), wrong])
         with pytest.raises(ValueError, match="JSON"):
             broker.send([to("q", 1), to("q", float("nan"))])
-        assert broker.states() == []
+        assert depths(broker) == {}
 
     def test_a_commit_is_all_or_nothing(self, broker, consume):
         broker.send([to("q", 1)])
@@ -104,9 +121,11 @@ class BrokerContract:
         delivery = link.receive(SOON)
         with pytest.raises(Rejected):
             link.commit(delivery, [to("r", 2), to("", 3)])
-        assert [(s.name, s.ready, s.in_hand) for s in broker.states()] == [("q", 0, 1)]
+        assert link.receive(0) is None
+        assert comes_to(broker, {"q": 1})
         link.commit(delivery, [to("r", 2)])
-        assert [(s.name, s.ready, s.in_hand) for s in broker.states()] == [("r", 1, 0)]
+        assert link.receive(0) is None
+        assert comes_to(broker, {"r": 1})
 
     def test_two_consumers_share_and_never_duplicate(self, broker, consume):
         broker.send([to("q", body) for body in range(40)])
@@ -116,7 +135,8 @@ class BrokerContract:
         assert links[0].receive(0) is None
         for index, delivery in enumerate(hands):
             links[index % 2].commit(delivery, [])
-        assert broker.states() == []
+        assert [link.receive(0) for link in links] == [None, None]
+        assert comes_to(broker, {})
 
     def test_given_back_is_in_its_place_again(self, broker, consume):
         broker.send([to("q", body) for body in range(4)])
@@ -132,16 +152,6 @@ class BrokerContract:
         with closing(broker.consumer("q")) as link:
             assert [link.receive(SOON).message.body for _ in range(2)] == [0, 1]
         assert take(consume("q"), 4) == [0, 1, 2, 3]
-
-    def test_a_killed_consumers_messages_are_in_their_place_at_once(self, url, broker, consume):
-        broker.send([to("q", body) for body in range(100)])
-        link = consume("q")
-        for round_ in range(5):
-            with stage("take", url, "q", "2") as child:
-                held = [int(child.stdout.readline()) for _ in range(2)]
-                assert held == [2 * round_, 2 * round_ + 1]
-                child.kill()
-            assert take(link, 2) == held
 
     def test_an_idle_consumer_gets_what_a_killed_one_had(self, url, broker, consume):
         broker.send([to("q", 1)])
@@ -161,26 +171,56 @@ class BrokerContract:
                 time.sleep(delay)
                 child.send_signal(signal.SIGKILL)
         with stage("work", url) as last:
-            assert last.wait(30) == 0
+            assert last.wait(60) == 0
         messages = broker.peek("out")
-        assert [m.body for m in messages] == list(range(number))
-        assert max(Counter(m.identity for m in messages).values()) == 1
+        first = {message.identity: message.body for message in reversed(messages)}
+        assert sorted(first.values()) == list(range(number))
+        if not self.repeats:
+            assert [message.body for message in messages] == list(range(number))
+
+    def test_a_killed_consumers_messages_come_again_first(self, url, broker, consume):
+        broker.send([to("q", body) for body in range(50)])
+        with stage("take", url, "q", "2") as child:
+            assert [int(child.stdout.readline()) for _ in range(2)] == [0, 1]
+            child.kill()
+        assert take(consume("q"), 50) == list(range(50))
+
+    def test_a_message_that_kills_its_consumers_is_counted(
+        self, url, broker, tmp_path, monkeypatch
+    ):
+        monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+        broker.send([to("q", "poison"), *(to("q", body) for body in range(5))])
+        for _ in range(3):
+            with stage("take", url, "q", "1") as child:
+                assert child.stdout.readline() == "poison\n"
+                child.kill()
+        with (
+            closing(connect(url, scratch=tmp_path / "scratch")) as other,
+            closing(other.consumer("q")) as link,
+        ):
+            delivery = link.receive(SOON)
+            assert (delivery.message.body, delivery.attempts) == ("poison", 4)
+            link.commit(delivery, [])
+            innocent = [link.receive(SOON) for _ in range(5)]
+            assert [one.message.body for one in innocent] == list(range(5))
+            # Those behind it came back as well, but nobody had begun with them.
+            assert max(one.attempts for one in innocent) <= 2
 
     def test_several_stages_at_once(self, url, broker):
         number = 300
         broker.send([to("in", body) for body in range(number)])
         children = [stage("work", url) for _ in range(3)]
-        assert [child.wait(30) for child in children] == [0, 0, 0]
+        assert [child.wait(60) for child in children] == [0, 0, 0]
         for child in children:
             child.stdout.close()
         assert sorted(m.body for m in broker.peek("out")) == list(range(number))
-        assert [state.name for state in broker.states()] == ["out"]
+        assert comes_to(broker, {"out": number})
 
     def test_several_senders_at_once(self, url, broker, consume):
         names, number = ["a", "b", "c"], 50
         children = [stage("send", url, "q", name, str(number)) for name in names]
         bodies = take(consume("q"), len(names) * number)
-        assert [child.wait(30) for child in children] == [0, 0, 0]
+        assert [child.wait(60) for child in children] == [0, 0, 0]
         for child in children:
             child.stdout.close()
         for name in names:
@@ -188,6 +228,7 @@ class BrokerContract:
 
     def test_a_waiting_consumer_is_quick(self, broker, consume):
         link = consume("q")
+        assert link.receive(0) is None
         times = []
         for body in range(10):
             timer = threading.Timer(0.05, lambda: times.append(time.monotonic()))
@@ -208,24 +249,25 @@ class BrokerContract:
         assert link.receive(None).message.body == 1
 
     def test_delayed_messages(self, broker, consume):
-        broker.send([to("q", "late", delay=0.4), to("q", "later", delay=3600), to("q", "now")])
-        link = consume("q")
         began = time.monotonic()
+        broker.send([to("q", "late", delay=3), to("q", "later", delay=3600), to("q", "now")])
+        assert [m.body for m in broker.peek("q")] == ["now", "late", "later"]
+        assert 3590 < broker.peek("q")[2].delay <= 3600
+        assert sum(state.delayed for state in broker.states()) == 2
+        link = consume("q")
         assert take(link, 1) == ["now"]
-        (state,) = broker.states()
-        assert (state.ready, state.delayed) == (0, 2)
-        assert [m.body for m in broker.peek("q")] == ["late", "later"]
-        assert 3590 < broker.peek("q")[1].delay <= 3600
-        assert link.receive(0.1) is None
+        assert link.receive(0) is None
         assert take(link, 1) == ["late"]
-        assert 0.4 <= time.monotonic() - began < 2
+        assert 3 <= time.monotonic() - began < 6
         assert link.receive(0.1) is None
 
-    def test_due_messages_stand_where_they_were_sent(self, broker, consume):
-        broker.send([to("q", 1, delay=0.2), to("q", 2), to("q", 3, delay=0.1), to("q", 4)])
-        time.sleep(0.3)
-        assert [m.body for m in broker.peek("q")] == [1, 2, 3, 4]
-        assert take(consume("q"), 4) == [1, 2, 3, 4]
+    def test_a_delay_survives_the_consumer_that_waits(self, url, broker, consume):
+        broker.send([to("q", 1), to("q", 2, delay=1.0, headers={"h": "x"})])
+        with stage("take", url, "q", "1") as child:
+            assert child.stdout.readline() == "1\n"
+            child.kill()
+        link = consume("q")
+        assert sorted(take(link, 2)) == [1, 2]
 
     def test_results_may_go_to_the_same_queue(self, broker, consume):
         broker.send([to("q", 1), to("q", 2)])
@@ -233,42 +275,19 @@ class BrokerContract:
         link.commit(link.receive(SOON), [to("q", 3)])
         assert take(link, 2) == [2, 3]
 
-    def test_topics_keep_their_last_value_by_cluster(self, broker, consume):
-        def statistic(cluster, kind, value):
-            return Message(
-                Topic("t"),
-                {"statistic-cluster": cluster, "statistic": kind, "PENDING": value},
-            )
-
-        slurm, iris, s3 = (
-            statistic("slurm", "job-states", 1),
-            statistic("iris", "job-states", 2),
-            statistic("s3echo", "used-storage", 3),
-        )
-        newer = statistic("slurm", "job-states", 4)
-        broker.send([slurm, iris, s3, newer, to("q", "message"), Message(Topic("u"), "other")])
-        links = [consume("q", ["t"]), consume("q", ["t"])]
-        for link in links:
-            heard = [link.receive(SOON) for _ in range(3)]
-            assert [d.message for d in heard] == [iris, s3, newer]
-            assert all(d.broadcast for d in heard)
-            for delivery in heard:
-                link.commit(delivery, [])
-        assert take(links[0], 1) == ["message"]
-        assert links[1].receive(0) is None
-
     def test_every_newer_broadcast_comes_once_and_before_messages(self, broker, consume):
         link, deaf = consume("q", ["t", "u"]), consume("r")
-        broker.send([to("q", "message")])
+        assert [link.receive(0), deaf.receive(0)] == [None, None]
         broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2), Message(Topic("u"), 3)])
+        broker.send([to("q", "message")])
         assert take(link, 4) == [1, 2, 3, "message"]
         assert link.receive(0) is None
         assert deaf.receive(0) is None
-        assert take(consume("r", ["t", "u"]), 2) == [2, 3]
 
     def test_a_broadcast_given_back_comes_again(self, broker, consume):
-        broker.send([Message(Topic("t"), 1), Message(Topic("u"), 2)])
         link = consume("q", ["t", "u"])
+        assert link.receive(0) is None
+        broker.send([Message(Topic("t"), 1), Message(Topic("u"), 2)])
         link.give_back(link.receive(SOON))
         assert take(link, 2) == [1, 2]
 
@@ -277,6 +296,7 @@ class BrokerContract:
         link = consume("q")
         delivery = link.receive(SOON)
         link.commit(delivery, [dead_letter(delivery.message, "q", "bad\nluck", "stage", 0.0)])
+        assert link.receive(0) is None
         (letter,) = broker.peek("dlq.q")
         assert letter.body == {"a": 1}
         assert letter.headers["dlstbx-error"] == "bad luck"
@@ -284,17 +304,13 @@ class BrokerContract:
         assert letter.headers["dlstbx-id"] == delivery.message.identity
         assert letter.headers["h"] == "x"
 
-    def test_peek_and_states(self, broker, consume):
-        before = time.time()
+    def test_peek_takes_nothing(self, broker, consume):
         broker.send([to("b", body) for body in range(4)] + [to("a", 0, delay=60)])
-        link = consume("b")
-        link.receive(SOON)
-        assert [m.body for m in broker.peek("b", 2)] == [1, 2]
-        assert [m.body for m in broker.peek("b")] == [1, 2, 3]
+        assert [m.body for m in broker.peek("b", 2)] == [0, 1]
+        assert [m.body for m in broker.peek("b")] == [0, 1, 2, 3]
         assert broker.peek("nothing") == []
-        states = broker.states()
-        assert [(s.name, s.ready, s.in_hand, s.delayed) for s in states] == [
-            ("a", 0, 0, 1),
-            ("b", 3, 1, 0),
-        ]
-        assert all(before - 1 <= s.oldest <= time.time() + 1 for s in states)
+        assert [m.body for m in broker.peek("a")] == [0]
+        assert take(consume("b"), 4) == [0, 1, 2, 3]
+
+    def test_it_answers(self, broker):
+        broker.check()

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import time
 from collections.abc import Sequence
 from contextlib import closing
+from pathlib import Path
 
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.transport.broker import connect
@@ -30,6 +32,11 @@ class Echo:
         pass
 
 
+def scratch() -> Path | None:
+    given = os.environ.get("SCRATCH")
+    return Path(given) if given else None
+
+
 def say(text: str) -> None:
     print(text, flush=True)
 
@@ -48,7 +55,7 @@ def listen(url: str) -> int:
 
 def take(url: str, queue: str, number: str) -> int:
     """Take some messages and hold them, until killed."""
-    link = connect(url).consumer(queue)
+    link = connect(url, scratch=scratch()).consumer(queue)
     for _ in range(int(number)):
         delivery = link.receive(5)
         say(str(delivery and delivery.message.body))

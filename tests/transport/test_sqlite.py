@@ -19,9 +19,70 @@ from tests.transport.broker_contract import SOON, BrokerContract, stage, take, t
 
 
 class TestContract(BrokerContract):
+    """The contract, and what only a broker in one file can promise: exact places."""
+
     @pytest.fixture
     def url(self, tmp_path):
         return f"sqlite:///{tmp_path}/home/queue.sqlite3"
+
+    def test_a_killed_consumers_messages_are_in_their_place_at_once(self, url, broker, consume):
+        broker.send([to("q", body) for body in range(100)])
+        link = consume("q")
+        for round_ in range(5):
+            with stage("take", url, "q", "2") as child:
+                held = [int(child.stdout.readline()) for _ in range(2)]
+                assert held == [2 * round_, 2 * round_ + 1]
+                child.kill()
+            assert take(link, 2) == held
+
+    def test_due_messages_stand_where_they_were_sent(self, broker, consume):
+        broker.send([to("q", 1, delay=0.2), to("q", 2), to("q", 3, delay=0.1), to("q", 4)])
+        time.sleep(0.3)
+        assert [m.body for m in broker.peek("q")] == [1, 2, 3, 4]
+        assert take(consume("q"), 4) == [1, 2, 3, 4]
+
+    def test_topics_keep_their_last_value_by_cluster(self, broker, consume):
+        def statistic(cluster, kind, value):
+            return Message(
+                Topic("t"),
+                {"statistic-cluster": cluster, "statistic": kind, "PENDING": value},
+            )
+
+        slurm, iris, s3 = (
+            statistic("slurm", "job-states", 1),
+            statistic("iris", "job-states", 2),
+            statistic("s3echo", "used-storage", 3),
+        )
+        newer = statistic("slurm", "job-states", 4)
+        broker.send([slurm, iris, s3, newer, to("q", "message"), Message(Topic("u"), "other")])
+        links = [consume("q", ["t"]), consume("q", ["t"])]
+        for link in links:
+            heard = [link.receive(SOON) for _ in range(3)]
+            assert [d.message for d in heard] == [iris, s3, newer]
+            assert all(d.broadcast for d in heard)
+            for delivery in heard:
+                link.commit(delivery, [])
+        assert take(links[0], 1) == ["message"]
+        assert links[1].receive(0) is None
+
+    def test_peek_and_states(self, broker, consume):
+        before = time.time()
+        broker.send([to("b", body) for body in range(4)] + [to("a", 0, delay=60)])
+        link = consume("b")
+        link.receive(SOON)
+        assert [m.body for m in broker.peek("b", 2)] == [1, 2]
+        assert [m.body for m in broker.peek("b")] == [1, 2, 3]
+        assert broker.peek("nothing") == []
+        states = broker.states()
+        assert [(s.name, s.ready, s.in_hand, s.delayed) for s in states] == [
+            ("a", 0, 0, 1),
+            ("b", 3, 1, 0),
+        ]
+        assert all(before - 1 <= s.oldest <= time.time() + 1 for s in states)
+
+    def test_the_last_broadcasts_are_kept(self, broker, consume):
+        broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2), Message(Topic("u"), 3)])
+        assert take(consume("r", ["t", "u"]), 2) == [2, 3]
 
 
 @pytest.fixture

@@ -1,0 +1,50 @@
+"""What differs between brokers that speak STOMP 1.2, each with where that is known from.
+
+Observed with stomp.py 9.0 on ActiveMQ 5.16/5.17 and RabbitMQ 3.10; the brokers' manuals:
+activemq.apache.org/stomp and rabbitmq.com/docs/stomp.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+#: The name of every broker's plain form of a queue.
+QUEUE_FORM = "/queue/{}"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """How one kind of broker is spoken to.
+
+    :param transactions: a transaction with sends and an acknowledgement is atomic.
+        RabbitMQ's is not: it carries out the frames one after the other at COMMIT, and an
+        ACK beside a SEND that fails loses the message.
+    :param prefetch: the header of SUBSCRIBE that says how many messages may be in hand.
+    :param browses: a subscription can look at messages without taking them.
+    :param queue_forms: how a queue's name becomes a destination; where the broker refuses
+        the first one, the next is tried. ``/queue/NAME`` declares the queue in RabbitMQ,
+        and is refused for one that was declared with other arguments;
+        ``/amq/queue/NAME`` uses a queue as it is, and loses messages if it is not there.
+    """
+
+    name: str
+    transactions: bool = False
+    prefetch: str | None = None
+    browses: bool = False
+    queue_forms: tuple[str, ...] = (QUEUE_FORM,)
+
+
+ACTIVEMQ = Dialect("activemq", transactions=True, prefetch="activemq.prefetchSize", browses=True)
+RABBITMQ = Dialect("rabbitmq", prefetch="prefetch-count", queue_forms=(QUEUE_FORM, "/amq/queue/{}"))
+#: Any other broker: results first, then the acknowledgement, is safe everywhere.
+OTHER = Dialect("other")
+
+
+def dialect(told: str | None, server: str) -> Dialect:
+    """Return the dialect that the settings name, or that the broker's own name means.
+
+    :param server: the header ``server`` of its CONNECTED frame: ``ActiveMQ/5.17.2``,
+        ``RabbitMQ/3.10.8``.
+    """
+    name = (told or server.partition("/")[0]).lower()
+    return {"activemq": ACTIVEMQ, "rabbitmq": RABBITMQ}.get(name, OTHER)

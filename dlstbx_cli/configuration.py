@@ -125,6 +125,11 @@ class Configuration:
         given = self._given(option, "--drop-dir", "DLSTBX_DROP_DIR")
         return self._directory(given, "zocalo.go.fallback_location", self.home / "drop")
 
+    def slurm(self) -> Mapping[str, Mapping[str, Any]]:
+        """Return the plugins ``slurm`` and ``iris`` of the Zocalo configuration, by name."""
+        plugins: Mapping[str, Mapping[str, Any]] = self._site.slurm
+        return plugins
+
     @cached_property
     def home(self) -> Path:
         """The directory of the embedded defaults: ``DLSTBX_HOME``."""
@@ -147,7 +152,7 @@ class Configuration:
     @cached_property
     def _site(self) -> Any:
         """The plugins that we read, quickly if the configuration is of the usual form."""
-        from dlstbx_cli.site_configuration import SiteConfiguration, read
+        from dlstbx_cli.site_configuration import SLURM, SiteConfiguration, read
 
         path = self._environ.get("ZOCALO_CONFIG")
         default = self._environ.get("ZOCALO_DEFAULT_ENV")
@@ -159,7 +164,10 @@ class Configuration:
         zocalo = self.zocalo
         storage = getattr(zocalo, "storage", None) or {}
         return SiteConfiguration(
-            storage, _plugin_of(zocalo, "stomp"), _plugin_of(zocalo, "rabbitmqapi")
+            storage,
+            _plugin_of(zocalo, "stomp"),
+            _plugin_of(zocalo, "rabbitmqapi"),
+            _plugins_of(zocalo, SLURM),
         )
 
     @property
@@ -216,13 +224,20 @@ def _whole(given: Setting) -> Setting:
 
 def _plugin_of(zocalo: Any, kind: str) -> Mapping[str, Any] | None:
     """Return the last activated plugin of a kind: not every activation gives it back."""
-    found = None
+    plugins = _plugins_of(zocalo, (kind,))
+    return plugins[next(reversed(plugins))] if plugins else None
+
+
+def _plugins_of(zocalo: Any, kinds: Sequence[str]) -> dict[str, Mapping[str, Any]]:
+    """Return the activated plugins of some kinds by name, in the order of activation."""
+    found: dict[str, Mapping[str, Any]] = {}
     if zocalo is not None:
         for environment in zocalo.active_environments:
             for name in zocalo._environments[environment]:
                 plugin = zocalo._plugin_configurations.get(name)
-                if isinstance(plugin, dict) and plugin.get("plugin") == kind:
-                    found = plugin
+                if isinstance(plugin, dict) and plugin.get("plugin") in kinds:
+                    found.pop(name, None)
+                    found[name] = plugin
     return found
 
 

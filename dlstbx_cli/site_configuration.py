@@ -10,15 +10,22 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+#: The two kinds of plugins that the library has for the same thing: a cluster with Slurm.
+SLURM = ("slurm", "iris")
 
 #: What the library wants of a plugin: these are texts.
 _TEXTS = {
     "stomp": ("host", "username", "password", "prefix"),
     "rabbitmqapi": ("base_url", "username", "password"),
+    "slurm": ("url", "api_version"),
+    "iris": ("url", "api_version"),
 }
+#: And these too, where they are given.
+_OPTIONAL_TEXTS = dict.fromkeys(SLURM, ("user", "user_token"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,11 +35,13 @@ class SiteConfiguration:
     :param storage: of the plugins ``storage``, the later ones first.
     :param stomp: of the last plugin ``stomp``; None without one.
     :param rabbitmqapi: of the last plugin ``rabbitmqapi``; None without one.
+    :param slurm: of every plugin ``slurm`` and ``iris``, by its own name.
     """
 
     storage: Mapping[str, Any]
     stomp: Mapping[str, Any] | None
     rabbitmqapi: Mapping[str, Any] | None = None
+    slurm: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
 
 
 def read(path: Path, environments: Sequence[str]) -> SiteConfiguration | None:
@@ -47,6 +56,7 @@ def read(path: Path, environments: Sequence[str]) -> SiteConfiguration | None:
     chosen = environments or [name for name in ("default",) if name in defined]
     storage: dict[str, Any] = {}
     last: dict[str, Mapping[str, Any]] = {}
+    slurm: dict[str, Mapping[str, Any]] = {}
     for environment in chosen:
         names = _plugins(defined, environment)
         if names is None:
@@ -58,9 +68,12 @@ def read(path: Path, environments: Sequence[str]) -> SiteConfiguration | None:
                 return None
             if kind == "storage":
                 storage.update(plugin)
+            elif kind in SLURM:
+                slurm.pop(name, None)  # what comes again, comes later
+                slurm[name] = plugin
             else:
                 last[kind] = plugin
-    return SiteConfiguration(storage, last.get("stomp"), last.get("rabbitmqapi"))
+    return SiteConfiguration(storage, last.get("stomp"), last.get("rabbitmqapi"), slurm)
 
 
 def _kind(plugin: Mapping[str, Any]) -> str | None:
@@ -68,7 +81,9 @@ def _kind(plugin: Mapping[str, Any]) -> str | None:
     kind, port = plugin.get("plugin"), str(plugin.get("port"))
     if not isinstance(kind, str) or (kind == "stomp" and not (port.isascii() and port.isdigit())):
         return None
-    return kind if all(isinstance(plugin.get(key), str) for key in _TEXTS.get(kind, ())) else None
+    given = [key for key in _OPTIONAL_TEXTS.get(kind, ()) if key in plugin]
+    wanted = [*_TEXTS.get(kind, ()), *given]
+    return kind if all(isinstance(plugin.get(key), str) for key in wanted) else None
 
 
 def _yaml(path: Path) -> dict[str, Any]:

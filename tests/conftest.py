@@ -16,14 +16,24 @@ import pytest
 from click.testing import CliRunner
 
 #: The servers that tests start for themselves.
-pytest_plugins = ["tests.servers.brokers", "tests.servers.mariadb"]
+pytest_plugins = [
+    "tests.servers.brokers",
+    "tests.servers.mariadb",
+]
 
 TOP = Path(__file__).parent.parent
 BIN = TOP / "bin"
 
 #: The commands of setup.cfg, and the module of each.
 COMMANDS = {
+    "backlog-cancel": "backlog_cancel",
+    "backlog-hold": "backlog_hold",
+    "backlog-ls": "backlog_ls",
+    "backlog-now": "backlog_now",
     "backlog-release": "backlog_release",
+    "backlog-resume": "backlog_resume",
+    "backlog-show": "backlog_show",
+    "backlog-simulate": "backlog_simulate",
     "dlq-drop": "dlq_drop",
     "dlq-export": "dlq_export",
     "dlq-ls": "dlq_ls",

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from zocalo.configuration import from_file
 
-from dlstbx_cli.configuration import _plugin_of
-from dlstbx_cli.site_configuration import read
+from dlstbx_cli.configuration import _plugin_of, _plugins_of
+from dlstbx_cli.site_configuration import SLURM, read
 
 PLUGINS = """
 one:
@@ -37,6 +37,18 @@ api:
   username: u
   password: p
 elsewhere: plugin.yml
+cluster:
+  plugin: slurm
+  url: http://slurm:6820
+  api_version: v0.0.40
+  user_token: /token
+cloud:
+  plugin: iris
+  url: http://iris:6820
+  user: u
+  user_token: t.o.k
+  api_version: v0.0.40
+  extra: kept
 """
 
 
@@ -58,6 +70,8 @@ elsewhere: plugin.yml
         ("{default: [broker, api], test: [other]}", []),
         ("{default: [broker, api], test: [other]}", ["default", "test"]),
         ("{default: [broker, api], test: [other]}", ["test", "default"]),
+        ("{default: [cluster], test: [cloud]}", []),
+        ("{default: [cluster, cloud], test: [cloud, cluster]}", ["default", "test"]),
         ("{}", []),
     ],
 )
@@ -75,6 +89,8 @@ def test_the_library_says_the_same(tmp_path: Path, environments: str, chosen: li
 
     assert without_kind(quick.storage) == without_kind(library.storage)
     assert quick.stomp == _plugin_of(library, "stomp")
+    assert quick.slurm == _plugins_of(library, SLURM)
+    assert list(quick.slurm) == list(_plugins_of(library, SLURM))
     # The library adds a default to this one, which nothing here reads.
     api = _plugin_of(library, "rabbitmqapi")
     assert quick.rabbitmqapi == (api and {key: api[key] for key in api if key != "vhost"})
@@ -101,6 +117,10 @@ def test_the_library_says_the_same(tmp_path: Path, environments: str, chosen: li
         "version: 1\nenvironments: {default: [x]}\n"
         "x: {plugin: stomp, host: h, port: z, username: u, password: p, prefix: p}",
         "version: 1\nenvironments: {default: [x]}\nx: {plugin: rabbitmqapi, base_url: h}",
+        "version: 1\nenvironments: {default: [x]}\nx: {plugin: slurm, url: h}",
+        "version: 1\nenvironments: {default: [x]}\nx: {plugin: iris, url: h, api_version: 40}",
+        "version: 1\nenvironments: {default: [x]}\n"
+        "x: {plugin: slurm, url: h, api_version: v, user_token: null}",
     ],
 )
 def test_what_is_odd_is_left_to_the_library(tmp_path: Path, text: str) -> None:

@@ -93,9 +93,14 @@ def test_a_mapping_that_cannot_be_used(mapping: dict[str, Any]) -> None:
 
 
 PRINTABLE = st.text(st.characters(exclude_categories=["C", "Z"]), min_size=1)
+NAME = st.text(
+    st.characters(exclude_categories=["C", "Z"], exclude_characters="/,*>?%\"'\\"),
+    min_size=1,
+    max_size=50,
+)
 
 
-@given(user=st.text(), password=st.text(), prefix=PRINTABLE, vhost=PRINTABLE)
+@given(user=st.text(), password=st.text(), prefix=NAME, vhost=PRINTABLE)
 def test_the_adapter_reads_what_is_written(
     user: str, password: str, prefix: str, vhost: str
 ) -> None:

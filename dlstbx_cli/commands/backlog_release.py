@@ -3,19 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from typing import Any
+from functools import cache
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlstbx_cli.commands import options
-from dlstbx_cli.commands.base import Run, command
-from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.commands.base import DONE, TRY_AGAIN, Run, command
+from dlstbx_cli.commands.limits import Chosen, choosing, effective
+
+if TYPE_CHECKING:
+    from dlstbx_cli.commands.serving import Serving
 
 EXAMPLES = """\
 mimas-plan 993677 | ispyb-create-job | backlog-release --capacity slurm=10
 backlog-release --once --capacity slurm=10
-backlog-release --listen --limit slurm=40"""
+backlog-release --listen --limit slurm=40
+backlog-release --explain"""
 
 
 @command("backlog-release", EXAMPLES)
@@ -26,60 +30,82 @@ backlog-release --listen --limit slurm=40"""
     metavar="CLUSTER=N",
     help="Release up to N jobs for this cluster, whatever its statistics; may be repeated.",
 )
+@choosing
 @click.option(
-    "--limit",
-    "limits",
-    multiple=True,
-    metavar="CLUSTER=N",
-    help="Release while fewer than N jobs wait on this cluster. [default: slurm=60, iris=3000]",
+    "--wait",
+    type=click.FloatRange(min=0),
+    default=0.0,
+    show_default=True,
+    metavar="SECONDS",
+    help="With --once: wait so long for the next statistic.",
 )
 @click.option(
-    "--timeout",
-    type=click.FloatRange(min=0),
-    metavar="SECONDS",
-    help="Age at which a cluster's statistic is too old. [default: 300]",
+    "--explain", is_flag=True, help="Say what would be released, and why or why not; release none."
+)
+@click.option(
+    "--tree", is_flag=True, help="With --explain: a tree, as at a terminal, also on a pipe."
 )
 @options.service
+@options.state
 def main_command(
     run: Run,
     capacities: tuple[str, ...],
+    wait: float,
+    explain: bool,
+    tree: bool,
+    state: str | None,
     limits: tuple[str, ...],
     timeout: float | None,
+    priority: tuple[str, ...],
     **ways: Any,
 ) -> int:
     """Release held jobs while their cluster has room, first in first out.
 
     Takes the messages addressed to mimas.held. Those that there is room for go on to
-    processing_recipe, the others stay where they are; without statistics (lines or
-    broadcasts of transient.statistics.cluster) or --capacity, that is all of them.
+    processing_recipe; without statistics (lines or broadcasts of
+    transient.statistics.cluster) or --capacity, that is none. The others stay lines as
+    they are; with --once and --listen they wait in the store, see backlog-ls.
     """
-    from dlstbx_cli.commands.serving import Serving, serve
-    from dlstbx_cli.services.backlog import Backlog
+    from dlstbx_cli.commands.serving import Serving
 
     serving = Serving(**ways)
-    given = options.pairs(limits, "--limit")
-    capacity = options.pairs(capacities, "--capacity")
+    chosen = Chosen.of(limits, timeout, priority, capacities)
+    if not explain:
+        return _release(run, serving, chosen, state, wait)
+    if serving != Serving(broker=serving.broker, max_attempts=serving.max_attempts):
+        raise click.UsageError("--explain releases nothing: it goes without the ways to run.")
+    from dlstbx_cli.commands import backlogs
+    from dlstbx_cli.commands.explaining import explain_backlog
 
-    def make() -> Backlog:
-        settings = _settings(run.configuration.storage)
-        if timeout is not None:
-            settings["timeout"] = timeout
-        settings["limits"].update(given)
-        return Backlog(time.time, capacity=capacity, **settings)
-
-    return serve(run, make, serving)
+    allowed = effective(run.configuration.storage, chosen)
+    explain_backlog(backlogs.store(run, state), allowed, time.time(), tree)
+    return DONE
 
 
 main = main_command.main
 
 
-def _settings(storage: Mapping[str, Any]) -> dict[str, Any]:
-    """Return limits and time-out of the Zocalo storage configuration. Raises Misconfigured."""
-    limits, timeout = storage.get("max_jobs_waiting", {}), storage.get("timeout")
-    if not isinstance(limits, dict) or not all(type(number) is int for number in limits.values()):
-        raise Misconfigured("max_jobs_waiting in the Zocalo storage must be numbers by cluster")
-    if timeout is None:
-        return {"limits": dict(limits)}
-    if isinstance(timeout, bool) or not isinstance(timeout, int | float) or timeout < 0:
-        raise Misconfigured(f"timeout in the Zocalo storage must be seconds, not {timeout!r}")
-    return {"limits": dict(limits), "timeout": float(timeout)}
+def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait: float) -> int:
+    from dlstbx_cli.commands import statistics_in
+    from dlstbx_cli.commands.serving import serve
+    from dlstbx_cli.services.backlog import Backlog, StoredBacklog
+    from dlstbx_cli.transport.driver import Way
+    from dlstbx_cli.transport.stop import Stop
+
+    @cache
+    def make() -> Any:
+        allowed = effective(run.configuration.storage, chosen).limits
+        if serving.way is Way.FILTER:
+            return Backlog(time.time, allowed)
+        from dlstbx_cli.database.held import HeldJobs
+
+        store = HeldJobs.at(options.state_url(run, state))
+        return StoredBacklog(store, allowed, time.time, time.time() + wait)
+
+    code = DONE
+    if serving.way is Way.ONCE and statistics_in.is_given():
+        with Stop() as stop:
+            code = statistics_in.take(run, make, stop)
+        if code == TRY_AGAIN or stop.requested:
+            return code
+    return max(code, serve(run, make, serving))

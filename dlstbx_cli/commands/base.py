@@ -63,6 +63,16 @@ def say(name: str, text: str) -> None:
         print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
 
 
+def user_name() -> str:
+    """Return the name of the user who runs this; his number on a host that knows no name."""
+    import pwd
+
+    try:
+        return pwd.getpwuid(os.getuid()).pw_name
+    except KeyError:
+        return str(os.getuid())
+
+
 def _discreet(text: str) -> str:
     # dlstbx.go always says something: what has no URL in it is not to cost it an import.
     if not any(sign in text for sign in ("://", "%", "=")):

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from dlstbx_cli.commands import stomp_options
-from dlstbx_cli.commands.base import TRY_AGAIN, Run, command
+from dlstbx_cli.commands.base import TRY_AGAIN, Run, command, user_name
 from dlstbx_cli.commands.options import broker_url, refuse_password
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, new_id
 
@@ -270,10 +270,4 @@ def _recipe_from(path: str) -> Any:
 
 def _sender() -> dict[str, str]:
     """Return the headers that say who triggered, as ``zocalo.go`` writes them."""
-    import pwd
-
-    try:
-        user = pwd.getpwuid(os.getuid()).pw_name
-    except KeyError:  # a user that this host does not know by name
-        user = str(os.getuid())
-    return {"zocalo.go.user": user, "zocalo.go.host": os.uname().nodename}
+    return {"zocalo.go.user": user_name(), "zocalo.go.host": os.uname().nodename}

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import sys
+import time
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import Any
 
@@ -20,6 +23,7 @@ EXAMPLES = """\
 mimas-plan 993677
 mimas-plan 993677 | jq
 mimas-plan --event all --commands 993677
+mimas-plan --explain 993677
 mimas-plan --rules dlstbx-mx < scenarios.jsonl
 mimas-plan --listen"""
 
@@ -34,6 +38,14 @@ mimas-plan --listen"""
 )
 @click.option("--commands", is_flag=True, help="Print commands that could be pasted into a shell.")
 @click.option("--tree", is_flag=True, help="A tree by rule, as at a terminal, also on a pipe.")
+@click.option("--explain", is_flag=True, help="Show why pipelines go to the cloud, or do not.")
+@click.option("--json", "as_json", is_flag=True, help="With --explain: lines, also at a terminal.")
+@click.option(
+    "--statistics",
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Lines with cluster statistics to begin with; -: standard input, with DCIDs.",
+)
 @click.option(
     "--rules",
     multiple=True,
@@ -50,6 +62,9 @@ def main_command(
     event: str,
     commands: bool,
     tree: bool,
+    explain: bool,
+    as_json: bool,
+    statistics: str | None,
     rules: tuple[str, ...],
     ispyb: str | None,
     recipes: str | None,
@@ -66,14 +81,16 @@ def main_command(
     from dlstbx_cli.services.mimas import MimasService
 
     serving = Serving(**ways)
-    if (commands or tree) and not serving.prints:
-        raise click.UsageError("--commands and --tree go without --once, --listen, --send.")
-    show = _view(commands, tree or (serving.prints and sys.stdout.isatty()))
+    show = _View(serving.prints, commands, tree, explain, as_json).chosen()
+    if statistics == "-" and not dcids:
+        raise click.UsageError("--statistics - reads standard input: it goes with DCIDs.")
 
     def make() -> Any:
         lookup = _lookup(run, ispyb, recipes) if dcids else None
-        service = MimasService(_planner(run, rules), lookup)
-        return _Shown(service, show) if show else service
+        service = MimasService(_planner(run, rules), lookup, _cloud(run, explain and not show))
+        if statistics:
+            _tell(service, statistics)
+        return _Shown(service, *show) if show else service
 
     # A dead letter is no plan: its reason stands on stderr, and its line is left out.
     quiet: dict[str, Any] = {"emit": _nowhere, "pass_on": _nowhere} if show else {}
@@ -112,6 +129,36 @@ def _lookup(run: Run, ispyb: str | None, recipes: str | None) -> Callable[[Any],
     return lru_cache(maxsize=1)(RecipeScenarios(Lookup(options.engine(run, ispyb)), store))
 
 
+def _cloud(run: Run, logs: bool) -> Any:
+    from dlstbx_cli.services import cloud
+    from dlstbx_cli.services.cloud_settings import CloudSettings
+
+    # Whatever else the log leaves out: this was asked for.
+    cloud.logger.setLevel("INFO" if logs else "NOTSET")
+    return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage), time.time)
+
+
+def _tell(service: Any, path: str) -> None:
+    """Give a service the statistics of a file; lines for others are none of its business."""
+    from dlstbx_cli.services.errors import Rejected
+    from dlstbx_cli.services.held.statistics import TOPIC
+    from dlstbx_cli.services.message import Topic
+    from dlstbx_cli.transport.envelope import parse
+
+    try:
+        with click.open_file(path, "rb") as stream:
+            lines = list(stream)
+    except OSError as error:
+        raise click.UsageError(f"--statistics {path}: {error.strerror}.") from None
+    for number, line in enumerate(lines, 1):
+        try:
+            message = None if line.isspace() else parse(line)
+            if message and message.destination == Topic(TOPIC):
+                service.observe(message)
+        except Rejected as error:
+            raise click.UsageError(f"--statistics {path}: line {number}: {error}.") from None
+
+
 def _requests(dcids: tuple[str, ...], event: str) -> Iterator[Message]:
     for dcid in dcids:
         for name in EVENTS if event == "all" else (event,):
@@ -124,38 +171,64 @@ def _adopt(record: dict[str, Any]) -> Message | None:
     return Message(Queue("mimas"), record) if "dcid" in record else None
 
 
+Show = Callable[[Any], None]
+
+
 class _Shown:
-    """The service as it is, but its plans are shown to a person instead of sent."""
+    """The service as it is, but what it decides is shown to a person instead of sent.
 
-    topics = ()
+    :param look: the name of the service's method that returns what is shown.
+    """
 
-    def __init__(self, service: Any, show: Callable[[Any], None]) -> None:
-        self.name, self.queue = service.name, service.queue
-        self._plan, self._show = service.plan, show
+    def __init__(self, service: Any, look: str, show: Show) -> None:
+        self.name, self.queue, self.topics = service.name, service.queue, service.topics
+        self.observe = service.observe
+        self._look, self._show = getattr(service, look), show
 
     def handle(self, message: Message) -> list[Message]:
         from dlstbx_cli.transport.link import OutputClosed
 
-        plan = self._plan(message)
+        seen = self._look(message)
         try:
-            self._show(plan)
+            self._show(seen)
         except BrokenPipeError:
             raise OutputClosed from None
         return []
 
-    def observe(self, message: Message) -> None:
-        """Listen to no topic."""
 
+@dataclass(frozen=True)
+class _View:
+    """What a person wants to see, as the options say. Raises UsageError if they contradict.
 
-def _view(commands: bool, tree: bool) -> Callable[[Any], None] | None:
-    """Return what shows a plan to a person; None: it is for programs."""
-    if commands:
-        return _print_commands
-    if tree:
-        from dlstbx_cli.commands.trees import print_plan
+    :param prints: whether there is an output to show it on.
+    """
 
-        return print_plan
-    return None
+    prints: bool
+    commands: bool
+    tree: bool
+    explain: bool
+    as_json: bool
+
+    def __post_init__(self) -> None:
+        if (self.commands or self.tree or self.as_json) and not self.prints:
+            raise click.UsageError(
+                "--commands, --tree and --json go without --once, --listen, --send."
+            )
+        if self.as_json and not self.explain:
+            raise click.UsageError("--json is for --explain: a plan on a pipe is JSON anyway.")
+        if self.commands + self.tree + self.as_json > 1 or (self.commands and self.explain):
+            raise click.UsageError("choose one of --commands, --tree, --explain (--json).")
+
+    def chosen(self) -> tuple[str, Show] | None:
+        """Return what of the service is shown, and by what; None: its results go on."""
+        if not self.prints:
+            return None
+        tree = self.tree or (sys.stdout.isatty() and not self.as_json)
+        if self.explain:
+            return "explain", _print_explanation if tree else _print_records
+        if self.commands:
+            return "plan", _print_commands
+        return ("plan", _print_plan) if tree else None
 
 
 def _nowhere(_: Any) -> None:
@@ -167,3 +240,20 @@ def _print_commands(plan: Any) -> None:
 
     for planned in plan.tasks:
         click.echo(zocalo_command_line(planned.task))
+
+
+def _print_plan(plan: Any) -> None:
+    from dlstbx_cli.commands.trees import print_plan
+
+    print_plan(plan)
+
+
+def _print_explanation(explanation: Any) -> None:
+    from dlstbx_cli.commands.trees import print_explanation
+
+    print_explanation(explanation)
+
+
+def _print_records(explanation: Any) -> None:
+    for record in explanation.records():
+        click.echo(json.dumps(record))

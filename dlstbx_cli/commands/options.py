@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
 import click
@@ -11,9 +12,13 @@ from dlstbx_cli.commands.base import Run
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: More digits are a mistake, and Python would not read 5000 of them.
+_WHOLE, _SIGNED = re.compile(r"[0-9]{1,15}"), re.compile(r"[+-]?[0-9]{1,15}")
+
 _INSTEAD = {
     "--broker": "?password-file=PATH, DLSTBX_BROKER or ZOCALO_CONFIG",
     "--ispyb": "?password-file=PATH, DLSTBX_ISPYB or ISPYB_CREDENTIALS",
+    "--slurm-url": "--slurm-token-file, SLURM_JWT or ZOCALO_CONFIG",
     "--state": "?password-file=PATH or DLSTBX_STATE",
 }
 
@@ -33,7 +38,9 @@ recipes = click.option(
     help="Directory of the recipes (DLSTBX_RECIPES, ZOCALO_CONFIG; default: those shipped).",
 )
 state = click.option(
-    "--state", metavar="URL", help="Store of the jobs begun, an SQLAlchemy URL (DLSTBX_STATE)."
+    "--state",
+    metavar="URL",
+    help="Store of the jobs begun and held, an SQLAlchemy URL (DLSTBX_STATE).",
 )
 
 table = click.option("--table", is_flag=True, help="A table, as at a terminal, also on a pipe.")
@@ -91,14 +98,32 @@ def refuse_password(option: str | None, flag: str) -> None:
             )
 
 
-def pairs(texts: tuple[str, ...], flag: str) -> dict[str, int]:
-    """Return ``CLUSTER=N`` options as numbers by name. Raises UsageError."""
+def pairs(
+    texts: Sequence[str], flag: str, form: str = "CLUSTER=N", *, signed: bool = False
+) -> dict[str, int]:
+    """Return ``CLUSTER=N`` options as numbers by name. Raises UsageError.
+
+    :param form: what the option takes, in the words of its help.
+    :param signed: numbers below zero as well.
+    """
+    numbers: dict[str, int] = {}
+    for text in texts:
+        found = numbers_by_name([text], signed=signed)
+        if found is None:
+            raise click.UsageError(f"{flag} takes {form}, not {text!r}.")
+        numbers |= found
+    return numbers
+
+
+def numbers_by_name(texts: Sequence[str], *, signed: bool = False) -> dict[str, int] | None:
+    """Return ``NAME=N`` texts as whole numbers by name, None if one of them is none."""
+    form = _SIGNED if signed else _WHOLE
     numbers = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if not name or not (number.isascii() and number.isdigit()):
-            raise click.UsageError(f"{flag} takes CLUSTER=N, not {text!r}.")
-        numbers[name] = int(number)
+        if not name.strip() or not form.fullmatch(number):
+            return None
+        numbers[name.strip()] = int(number)
     return numbers
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -12,14 +11,13 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import DONE, Run, command
+from dlstbx_cli.commands.times import duration
 
 EXAMPLES = """\
 dlstbx.pickup
 dlstbx.pickup --priority mimas --max-age 2d
 dlstbx.pickup --listen
 dlstbx.pickup --stdout | recipe-dispatch | mimas-plan"""
-
-_UNITS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 @command("dlstbx.pickup", EXAMPLES)
@@ -65,7 +63,8 @@ def main_command(
     from dlstbx_cli.transport.pickup import DropDirectory, Order, stored
     from dlstbx_cli.transport.stop import Stop
 
-    order = Order(tuple(filter(None, priority.split(","))), _seconds(max_age))
+    oldest = duration(max_age, "--max-age") if max_age is not None else None
+    order = Order(tuple(filter(None, priority.split(","))), oldest)
     directory = run.configuration.drop_dir(drop_dir)
     with ExitStack() as stack:
         stop = stack.enter_context(Stop())
@@ -125,12 +124,3 @@ def _progress(total: int) -> Iterator[Callable[[int], None]]:
     with Progress(console=Console(stderr=True)) as bar:
         task = bar.add_task("sending stored triggers", total=total)
         yield lambda left: bar.update(task, completed=total - left)
-
-
-def _seconds(age: str | None) -> float | None:
-    if age is None:
-        return None
-    match = re.fullmatch(r"(\d+(?:\.\d+)?)([smhd]?)", age, re.ASCII)
-    if not match:
-        raise click.UsageError(f"--max-age takes a number and s, m, h or d, not {age!r}.")
-    return float(match[1]) * _UNITS[match[2]]

@@ -14,7 +14,8 @@ from rich.table import Table
 from rich.tree import Tree
 
 from dlstbx_cli import mimas
-from dlstbx_cli.services.mimas import Plan
+from dlstbx_cli.services.cloud import Condition, offered
+from dlstbx_cli.services.mimas import Explanation, Plan
 
 _WIDE = 200
 
@@ -30,6 +31,28 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
     if not plan.tasks:
         tree.add("[dim]no rule asks for anything[/]")
     (console or _console()).print(tree)
+
+
+def print_explanation(explanation: Explanation, console: Console | None = None) -> None:
+    """Print what a plan depends on as a tree: each condition, and whether it holds."""
+    tree = Tree(_title(explanation.scenario))
+    numbers = offered(explanation.cloud)
+    entries = f"offers of entry {', '.join(map(str, numbers))}" if numbers else "no offer"
+    cloud = tree.add(f"[bold]cloud[/]: {entries}")
+    for entry, conditions in groupby(explanation.cloud, key=lambda condition: condition.entry):
+        branch = cloud if entry is None else cloud.add(_verdict(entry in numbers, f"entry {entry}"))
+        for condition in conditions:
+            branch.add(_condition(condition))
+    (console or _console()).print(tree)
+
+
+def _condition(condition: Condition) -> str:
+    text = f"{escape(condition.what)}: [bold]{escape(condition.shown)}[/]"
+    return _verdict(condition.holds, f"{text} [dim](wanted: {escape(condition.wanted)})[/]")
+
+
+def _verdict(holds: bool, text: str) -> str:
+    return f"[green]yes[/] {text}" if holds else f"[red]no[/]  {text}"
 
 
 def _title(scenario: mimas.MimasScenario) -> str:
@@ -69,6 +92,11 @@ def print_table(
     for row in body:
         table.add_row(*("-" if value is None else escape(str(value)) for value in row))
     (console or _console()).print(table)
+
+
+def print_tree(tree: Tree) -> None:
+    """Print a tree that somebody else has made."""
+    _console().print(tree)
 
 
 def age(seconds: float | None) -> str | None:

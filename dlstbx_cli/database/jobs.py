@@ -24,7 +24,8 @@ from dlstbx_cli.database.connection import Contended, reading, translated, writi
 from dlstbx_cli.database.identifiers import identifier, shown
 from dlstbx_cli.database.job_rows import Rows
 from dlstbx_cli.database.procedures import Procedures
-from dlstbx_cli.database.state import key_of, now
+from dlstbx_cli.database.state import key_of
+from dlstbx_cli.database.store import now
 from dlstbx_cli.database.tables import Schema
 from dlstbx_cli.services.errors import Rejected, Unavailable
 from dlstbx_cli.services.ispyb_job import Made

@@ -28,12 +28,13 @@ from sqlalchemy import (
     delete,
     exc,
     insert,
-    inspect,
     select,
     update,
 )
 
+from dlstbx_cli.database import store
 from dlstbx_cli.database.connection import connect, reading, writing
+from dlstbx_cli.database.store import now
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -169,23 +170,11 @@ class JobState:
         """Make the tables at the first use; then, and once a day, remove what is too old."""
         if time.monotonic() - self._pruned < _DAY:
             return
-        if self._engine.dialect.name == "sqlite" and self._engine.url.database:
-            with reading(self._engine) as connection:
-                connection.exec_driver_sql("PRAGMA journal_mode = WAL")
-        with writing(self._engine) as connection:
-            present = inspect(connection)
-            for table in _METADATA.tables.values():
-                if not present.has_table(table.name):
-                    _make(connection, table)
+        store.prepare(self._engine, _METADATA)
         with writing(self._engine) as connection:
             for table in _METADATA.tables.values():
                 connection.execute(delete(table).where(table.c.made < now() - 1000 * KEPT * _DAY))
         self._pruned = time.monotonic()
-
-
-def now() -> int:
-    """Return the time, in milliseconds since the epoch."""
-    return int(1000 * time.time())
 
 
 def key_of(identity: str) -> str:
@@ -196,15 +185,6 @@ def key_of(identity: str) -> str:
     if _PLAIN.fullmatch(identity):
         return identity
     return "sha256:" + hashlib.sha256(identity.encode("utf-8", "surrogatepass")).hexdigest()
-
-
-def _make(connection: Connection, table: Table) -> None:
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    # Another process may be making it at the same time.
-    connection.execute(CreateTable(table, if_not_exists=True))
-    for index in table.indexes:
-        connection.execute(CreateIndex(index, if_not_exists=True))
 
 
 def _void_others(

@@ -29,6 +29,17 @@ def offer_field(offer: Any, field: str) -> Any:
     return getattr(offer, field, default)
 
 
+def is_for_beamline(offer: Any, scenario: MimasScenario) -> bool:
+    """Tell whether the scenario's beamline is one of an offer's."""
+    return scenario.beamline in offer_field(offer, "beamlines")
+
+
+def is_for_visit(offer: Any, scenario: MimasScenario) -> bool:
+    """Tell whether the scenario's visit begins with one of an offer's prefixes."""
+    prefixes = tuple(offer_field(offer, "visit_pattern"))
+    return scenario.visit is not None and scenario.visit.startswith(prefixes)
+
+
 def _fragments(scenario: MimasScenario) -> Iterator[str]:
     for offer in scenario.cloudbursting or ():
         if _applies(offer, scenario):
@@ -36,6 +47,4 @@ def _fragments(scenario: MimasScenario) -> Iterator[str]:
 
 
 def _applies(offer: Any, scenario: MimasScenario) -> bool:
-    if scenario.visit is None or scenario.beamline not in offer_field(offer, "beamlines"):
-        return False
-    return scenario.visit.startswith(tuple(offer_field(offer, "visit_pattern")))
+    return is_for_beamline(offer, scenario) and is_for_visit(offer, scenario)

@@ -1,76 +1,88 @@
 """The backlog: held jobs start when their cluster has room for them.
 
-The policy is pure: statistics and held messages in, releases out. Sources: Zocalo's
-backlog service at Diamond for names and defaults. Other than there, nothing is released
-before the first statistic, and a release counts until the cluster can have shown it.
+What may be released is decided by the pure policy of ``held``. Sources: Zocalo's backlog
+service at Diamond for names and defaults.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any, TypeGuard
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
 
 from dlstbx_cli.services.errors import NoRoom, Rejected
+from dlstbx_cli.services.held import policy, statistics
+from dlstbx_cli.services.held.port import Entry, HeldStore, Seen
+from dlstbx_cli.services.held.values import (
+    DCID_HEADER,
+    RECIPE_HEADER,
+    Held,
+    Limits,
+    Statistic,
+)
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 
-#: How many jobs may wait on each cluster, and how old its last statistic may be, seconds.
-LIMITS: Mapping[str, int] = {"slurm": 60, "iris": 3000}
-TIMEOUT = 300.0
-#: A released job goes through the dispatcher before Slurm knows it: until then, seconds
-#: after its release, no statistic can be taken as showing it.
-SETTLING = 60.0
-
-STATISTICS_TOPIC = "transient.statistics.cluster"
+STATISTICS_TOPIC = statistics.TOPIC
+#: Seconds between two looks at the store for what no message tells: a job that somebody else
+#: has held, a pause that has ended, a claim whose owner has died.
+INTERVAL = 1.0
 
 logger = logging.getLogger(__name__)
 
 
-@dataclass
-class Cluster:
-    """What is known of one cluster: its last statistic and what was released to it since.
+class Backlog:
+    """A filter's backlog: first in, first out per cluster; what has no room is passed on.
 
-    Times are seconds since the epoch; *capacity* is a number of releases that stands
-    in for statistics (None: the statistics decide).
+    :param now: the time in seconds since the epoch.
     """
 
-    limit: int | None
-    capacity: int | None = None
-    waiting: int = 0
-    timestamp: float | None = None
-    releases: list[float] = field(default_factory=list)
+    name = "backlog-release"
+    queue = "mimas.held"
+    topics = (STATISTICS_TOPIC,)
 
-    def take(self, waiting: int, timestamp: float) -> None:
-        """Take a statistic; one older than the last is ignored (they may arrive in any order)."""
-        if self.timestamp is not None and timestamp < self.timestamp:
-            return
-        self.waiting, self.timestamp = waiting, timestamp
-        self.releases = [time for time in self.releases if time > timestamp - SETTLING]
+    def __init__(self, now: Callable[[], float], limits: Limits) -> None:
+        self._now = now
+        self._limits = limits
+        self._statistics: dict[str, Statistic] = {}
+        self._releases: dict[str, list[float]] = defaultdict(list)
+        self._known = _Known(limits)
 
-    def refusal(self, now: float, timeout: float) -> str | None:
-        """Return why nothing may be released now, or None if there is room."""
-        if self.capacity is not None:
-            if len(self.releases) < self.capacity:
-                return None
-            return f"the capacity given, {self.capacity}, is used"
-        if self.limit is None:
-            return "it has no limit configured"
-        if self.timestamp is None:
-            return "there is no statistic yet"
-        if now - self.timestamp > timeout:
-            return f"its last statistic is {now - self.timestamp:.0f} s old (limit {timeout:g} s)"
-        waiting = self.waiting + len(self.releases)
-        return None if waiting < self.limit else f"{waiting} jobs wait, its limit is {self.limit}"
+    def handle(self, message: Message) -> list[Message]:
+        """Release a held message. Raises Rejected, or NoRoom saying why it stays."""
+        cluster = cluster_of(_payload(message))
+        results = released(message)
+        self._known.check(cluster)
+        releases = self._releases[cluster]
+        room = policy.room(
+            cluster,
+            self._limits,
+            self._statistics.get(cluster),
+            releases,
+            self._now(),
+            spent=len(releases),
+        )
+        if not room.free:
+            raise NoRoom(f"cluster {cluster}: {room.refusal}")
+        releases.append(self._now())
+        return results
+
+    def observe(self, message: Message) -> None:
+        """Take a statistic. Raises Rejected if it is one, but malformed."""
+        found = statistics.job_states(message.body, self._now())
+        if found is not None:
+            last = self._statistics.get(found.cluster)
+            # They may arrive in any order.
+            if last is None or found.timestamp >= last.timestamp:
+                self._statistics[found.cluster] = found
 
 
-class Backlog:
-    """Releases the messages of ``mimas.held``, first in first out per cluster.
+class StoredBacklog:
+    """The backlog of a service: held jobs wait in a store, and go when there is room.
 
-    :param limits: waiting jobs by cluster; clusters not named have the usual limits.
-    :param capacity: releases by cluster that need no statistic.
     :param now: the time in seconds since the epoch.
+    :param wait_until: a run that ends waits for a statistic until then, if it lacks one.
     """
 
     name = "backlog-release"
@@ -79,59 +91,137 @@ class Backlog:
 
     def __init__(
         self,
+        store: HeldStore,
+        limits: Limits,
         now: Callable[[], float],
-        limits: Mapping[str, int] | None = None,
-        capacity: Mapping[str, int] | None = None,
-        timeout: float = TIMEOUT,
+        wait_until: float = 0.0,
     ) -> None:
+        self._store = store
+        self._limits = limits
         self._now = now
-        self._timeout = timeout
-        self._limits = {**LIMITS, **(limits or {})}
-        self._capacity = dict(capacity or {})
-        self._clusters: dict[str, Cluster] = {}
+        self._wait_until = wait_until
+        self._known = _Known(limits)
+        self._spent: Counter[str] = Counter()
+        self._going: list[int] = []
+        self._look_at = 0.0
+        self._told = False
 
     def handle(self, message: Message) -> list[Message]:
-        """Release a held message. Raises Rejected, or NoRoom saying why it stays."""
-        wrapped = Wrapped.parse(message) if is_wrapped(message) else None
-        payload = wrapped.payload if wrapped else message.body
-        name = cluster_of(payload)
-        results = (
-            wrapped.send("trigger", payload, default=True)
-            if wrapped
-            else [Message(Queue("processing_recipe"), payload)]
-        )
-        cluster = self._cluster(name)
-        refusal = cluster.refusal(self._now(), self._timeout)
-        if refusal:
-            raise NoRoom(f"cluster {name}: {refusal}")
-        cluster.releases.append(self._now())
-        return results
+        """Keep a held message in the store: from then on it waits there. Raises Rejected."""
+        released(message)
+        job = held_job(message)
+        self._known.check(job.cluster)
+        self._store.hold(job, message)
+        self._look_at = 0.0
+        return []
 
     def observe(self, message: Message) -> None:
         """Take a statistic. Raises Rejected if it is one, but malformed."""
-        body = message.body
-        if not isinstance(body, dict):
-            raise Rejected("a statistic must be an object")
-        kind = (body.get("statistic-group"), body.get("statistic"))
-        if kind != ("cluster", "job-states"):
-            return
-        name, timestamp = body.get("statistic-cluster"), body.get("statistic-timestamp")
-        waiting = body.get("PENDING", 0)
-        if not isinstance(name, str) or not _is_number(timestamp) or not _is_number(waiting):
-            raise Rejected("a statistic needs statistic-cluster, statistic-timestamp and PENDING")
-        self._cluster(name).take(int(waiting), float(timestamp))
+        found = statistics.job_states(message.body, self._now())
+        if found is not None:
+            self._store.note(found)
+            self._look_at, self._told = 0.0, True
 
-    def _cluster(self, name: str) -> Cluster:
-        if name not in self._clusters:
-            limit, capacity = self._limits.get(name), self._capacity.get(name)
-            if limit is None and capacity is None:
-                logger.warning(
-                    "cluster %s has no limit configured: its jobs are held",
-                    name,
-                    extra={"action": "unknown-cluster", "cluster": name},
-                )
-            self._clusters[name] = Cluster(limit, capacity)
-        return self._clusters[name]
+    def due(self) -> list[Message]:
+        """Return the messages of the jobs that go now, claimed in the store for us."""
+        now = self._now()
+        if self._look_at <= now < self._look_at + INTERVAL:
+            return []
+        self._look_at = now
+        entries = self._store.abandoned()
+        for cluster in sorted(self._store.clusters()):
+            self._known.check(cluster)
+            claimed = self._store.claim(cluster, self._free(cluster), self._chosen)
+            self._spent[cluster] += len(claimed)
+            entries += claimed
+        self._going = [entry.job.number for entry in entries]
+        return [message for entry in entries for message in self._messages(entry)]
+
+    def sent(self) -> None:
+        """Note that what was due has been sent; there may be more."""
+        if self._going:
+            self._store.released(self._going)
+            self._going = []
+            self._look_at = 0.0
+
+    def expects(self) -> bool:
+        """Tell whether a run that ends should still wait for a statistic."""
+        return not self._told and self._now() < self._wait_until and bool(self._store.clusters())
+
+    def _free(self, cluster: str) -> Callable[[Seen], int]:
+        def free(seen: Seen) -> int:
+            return policy.room(
+                cluster,
+                self._limits,
+                seen.statistic,
+                seen.releases,
+                self._now(),
+                self._spent[cluster],
+            ).free
+
+        return free
+
+    def _chosen(self, held: Iterable[Held], seen: Seen, free: int) -> Sequence[Held]:
+        return policy.release(held, free, self._limits, seen.pauses, seen.served, self._now())
+
+    def _messages(self, entry: Entry) -> list[Message]:
+        logger.info(
+            "job %s released to %s",
+            entry.job.job,
+            entry.job.cluster,
+            extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
+        )
+        return released(entry.message)
+
+
+class _Known:
+    """Says of each cluster without a limit, once, that its jobs are held."""
+
+    def __init__(self, limits: Limits) -> None:
+        self._limited = {*limits.waiting, *limits.capacity}
+
+    def check(self, cluster: str) -> None:
+        if cluster not in self._limited:
+            logger.warning(
+                "cluster %s has no limit configured: its jobs are held",
+                cluster,
+                extra={"action": "unknown-cluster", "cluster": cluster},
+            )
+            self._limited.add(cluster)
+
+
+def released(message: Message) -> list[Message]:
+    """Return what a held message becomes when it is released. Raises Rejected.
+
+    The identities follow from its own, so that a job that is released again, because its
+    releaser was killed, is the same message.
+    """
+    payload = _payload(message)
+    if is_wrapped(message):
+        results = Wrapped.parse(message).send("trigger", payload, default=True)
+    else:
+        results = [Message(Queue("processing_recipe"), payload)]
+    return [result.child(message.identity, place) for place, result in enumerate(results)]
+
+
+def held_job(message: Message) -> Held:
+    """Return what the policy needs to know of a held message. Raises Rejected.
+
+    Beamline and visit are parameters of the recipe's step on the queue ``mimas``, which
+    decided about the job; recipe and DCID are in headers of ours.
+    """
+    payload = _payload(message)
+    decided = _decided(message.body) if is_wrapped(message) else {}
+    job = payload["parameters"].get("ispyb_process")
+    return Held(
+        0,
+        cluster_of(payload),
+        beamline=_text(decided.get("beamline")),
+        visit=_text(decided.get("visit")),
+        recipe=message.headers.get(RECIPE_HEADER, ""),
+        dcid=_number(message.headers.get(DCID_HEADER) or decided.get("dcid")),
+        job=_number(job),
+    )
 
 
 def cluster_of(payload: Any) -> str:
@@ -142,10 +232,31 @@ def cluster_of(payload: Any) -> str:
     name = parameters.get("statistic-cluster")
     if name is None:
         return "slurm"
-    if not isinstance(name, str):
+    if not isinstance(name, str) or not name or len(name) > 100:
         raise Rejected(f"statistic-cluster must be a name, not {name!r:.60}")
     return name
 
 
-def _is_number(value: Any) -> TypeGuard[float]:
-    return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < 1e15
+def _payload(message: Message) -> Any:
+    payload = Wrapped.parse(message).payload if is_wrapped(message) else message.body
+    cluster_of(payload)
+    return payload
+
+
+def _decided(body: Mapping[str, Any]) -> Mapping[str, Any]:
+    for step in body["recipe"].values():
+        if isinstance(step, dict) and step.get("queue") == "mimas":
+            parameters = step.get("parameters")
+            return parameters if isinstance(parameters, dict) else {}
+    return {}
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else ""
+
+
+def _number(value: Any) -> int | None:
+    if isinstance(value, str) and value.isascii() and value.isdigit() and len(value) < 19:
+        return int(value)
+    is_number = isinstance(value, int) and not isinstance(value, bool) and 0 <= value < 10**18
+    return value if is_number else None

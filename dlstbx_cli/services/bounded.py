@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
-from queue import Empty, SimpleQueue
+from queue import Empty, Queue
 from typing import Generic, TypeVar
 
 from dlstbx_cli.services.errors import Stuck
@@ -18,12 +18,27 @@ Result = TypeVar("Result")
 
 #: How many threads may be left behind: each costs memory, and none can be ended.
 THREADS = 8
+_IDLE = "idle"
 
 
 @dataclass(frozen=True, slots=True)
 class _Outcome(Generic[Result]):
     value: Result | None = None
     error: BaseException | None = None
+
+
+class _Worker(threading.Thread):
+    """A thread for one piece of work after the other: a new one for each costs a tenth of it."""
+
+    def __init__(self) -> None:
+        super().__init__(name=_IDLE, daemon=True)
+        self.work: Queue[Callable[[], None]] = Queue()
+        self.start()
+
+    def run(self) -> None:
+        """Work for ever; the name says for whom, to whoever looks at what hangs."""
+        while True:
+            self.work.get()()
 
 
 class Bounded:
@@ -38,6 +53,7 @@ class Bounded:
     def __init__(self, threads: int = THREADS) -> None:
         self._threads = threads
         self._busy: set[str] = set()
+        self._idle: list[_Worker] = []
         self._lock = threading.Lock()
 
     def run(self, place: str, seconds: float, work: Callable[[], Result]) -> Result:
@@ -49,16 +65,17 @@ class Bounded:
         Raises Stuck if it does not end in time, if the work before it in the same place
         has not, or if all threads hang.
         """
-        self._enter(place)
-        outcomes: SimpleQueue[_Outcome[Result]] = SimpleQueue()
+        worker = self._enter(place)
+        # Not a SimpleQueue: in CPython 3.11 its wait with a time-out may never end.
+        outcomes: Queue[_Outcome[Result]] = Queue()
 
         def run() -> None:
             outcome = _outcome(work)
             # First leave, then tell: whoever is told may enter again.
-            self._leave(place)
+            self._leave(place, worker)
             outcomes.put(outcome)
 
-        threading.Thread(target=run, name=f"bounded {place}", daemon=True).start()
+        worker.work.put(run)
         try:
             outcome = outcomes.get(timeout=max(seconds, 0.001))
         except Empty:
@@ -67,17 +84,22 @@ class Bounded:
             raise outcome.error
         return outcome.value  # type: ignore[return-value]  # without an error there is one
 
-    def _enter(self, place: str) -> None:
+    def _enter(self, place: str) -> _Worker:
         with self._lock:
             if place in self._busy:
                 raise Stuck(f"{place} still does not answer")
             if len(self._busy) >= self._threads:
                 raise Stuck(f"{place} is not looked at: {self._threads} other places hang")
             self._busy.add(place)
+            worker = self._idle.pop() if self._idle else _Worker()
+            worker.name = f"bounded {place}"
+            return worker
 
-    def _leave(self, place: str) -> None:
+    def _leave(self, place: str, worker: _Worker) -> None:
         with self._lock:
             self._busy.discard(place)
+            worker.name = _IDLE
+            self._idle.append(worker)
 
 
 def _outcome(work: Callable[[], Result]) -> _Outcome[Result]:

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 
@@ -124,7 +125,7 @@ class IspybJobService:
         # A simple message names no way back: the usual queues are the next stages.
         queue = "processing_recipe" if request.autostart else "mimas.held"
         payload = self._create(message.identity, request)
-        return [] if payload is None else [Message(Queue(queue), payload)]
+        return [] if payload is None else request.told([Message(Queue(queue), payload)])
 
     def observe(self, message: Message) -> None:
         """Listen to no topic."""
@@ -137,7 +138,7 @@ class IspybJobService:
         # Before anything is written: a recipe without that output is no place for a job.
         wrapped.send(output, None)
         payload = self._create(message.identity, request)
-        return [] if payload is None else wrapped.send(output, payload)
+        return [] if payload is None else request.told(wrapped.send(output, payload))
 
     def _create(self, identity: str, request: JobRequest) -> dict[str, Any] | None:
         """Write the job; return what triggers it, None for a duplicate."""
@@ -194,6 +195,14 @@ class JobRequest:
     def content(self) -> str:
         """A digest of all that is asked for: equal for equal requests, whoever asks."""
         return hashlib.sha256(json.dumps(asdict(self), sort_keys=True).encode()).hexdigest()
+
+    def told(self, messages: list[Message]) -> list[Message]:
+        """Return held messages with what they are about, for whoever looks at the backlog."""
+        if self.autostart:
+            return messages
+        dcid = self.dcid or (self.sweeps[0].dcid if self.sweeps else 0)
+        about = {RECIPE_HEADER: self.recipe, DCID_HEADER: str(dcid)}
+        return [message.with_headers(about) for message in messages]
 
     @classmethod
     def parse(cls, payload: Any) -> JobRequest:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from dlstbx_cli import mimas
 from dlstbx_cli.mimas.core import PlannedTask
+from dlstbx_cli.services.cloud import Cloud, Condition, explain_own
+from dlstbx_cli.services.cloud_settings import CloudSettings
 from dlstbx_cli.services.dispatcher import RecipeStore, RequestLookup
 from dlstbx_cli.services.errors import Misconfigured, Rejected
 from dlstbx_cli.services.filling import fill
@@ -31,21 +33,48 @@ class Plan:
     tasks: Sequence[PlannedTask]
 
 
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """A scenario, and how everything stands that its plan depends on.
+
+    :param cloud: the conditions of the cloud offers.
+    """
+
+    scenario: mimas.MimasScenario
+    cloud: Sequence[Condition]
+
+    def records(self) -> list[dict[str, Any]]:
+        """Return one object for each condition; ``explain`` says what it is a condition of."""
+        of = {"dcid": self.scenario.DCID, "event": self.scenario.event.name}
+        return [{"explain": "cloud", **of, **condition.record()} for condition in self.cloud]
+
+
 class MimasService:
     """Turns messages on ``mimas`` into recipe invocations and job invocations.
 
     :param planner: the rules: a scenario in, its tasks out.
     :param lookup: a DCID in, the scenario parameters of its collection out; for
         requests that name only DCID and event. None: such requests are rejected.
+    :param cloud: makes the cloud offers of scenarios that bring none along. None: nobody.
     """
 
     name = "mimas-plan"
     queue = "mimas"
-    topics = ()
 
-    def __init__(self, planner: Planner, lookup: ScenarioLookup | None = None) -> None:
+    def __init__(
+        self,
+        planner: Planner,
+        lookup: ScenarioLookup | None = None,
+        cloud: Cloud | None = None,
+    ) -> None:
         self._planner = planner
         self._lookup = lookup
+        self._cloud = cloud or Cloud(CloudSettings(), lambda: 0.0)
+
+    @property
+    def topics(self) -> Sequence[str]:
+        """The cluster statistics, if there can be cloud offers."""
+        return self._cloud.topics
 
     def handle(self, message: Message) -> list[Message]:
         """Return the plan's messages, each noting its rule. Raises Rejected, Unavailable."""
@@ -60,11 +89,21 @@ class MimasService:
         ]
 
     def observe(self, message: Message) -> None:
-        """Listen to no topic."""
+        """Take a cluster statistic. Raises Rejected if it is one, but malformed."""
+        self._cloud.observe(message.body)
 
     def plan(self, message: Message) -> Plan:
         """Return the plan itself, for people. Raises Rejected, Unavailable."""
         return self._plan(self._read(message)[1])
+
+    def explain(self, message: Message) -> Explanation:
+        """Return what the plan depends on, for people. Raises Rejected, Unavailable."""
+        parameters = self._read(message)[1]
+        scenario = scenario_from(parameters)
+        own = scenario.cloudbursting is not None
+        return Explanation(
+            scenario, explain_own(scenario) if own else self._cloud.explain(scenario)
+        )
 
     def _read(self, message: Message) -> tuple[Wrapped | None, Mapping[str, Any]]:
         if is_wrapped(message):
@@ -80,11 +119,18 @@ class MimasService:
         return None, {**self._lookup(body["ispyb_dcid"]), "event": body.get("event")}
 
     def _plan(self, parameters: Mapping[str, Any]) -> Plan:
-        scenario = scenario_from(parameters)
+        scenario = self._with_offers(scenario_from(parameters))
         try:
             return Plan(scenario, self._planner(scenario))
         except ValueError as error:  # a rule that refuses the scenario, or fails, names itself
             raise Rejected(f"DCID {scenario.DCID}: {error}") from None
+
+    def _with_offers(self, scenario: mimas.MimasScenario) -> mimas.MimasScenario:
+        # Offers in the message itself decide: a scenario in a file is planned alike always.
+        if scenario.cloudbursting is not None:
+            return scenario
+        offers = self._cloud.offers()
+        return replace(scenario, cloudbursting=offers) if offers else scenario
 
 
 class RecipeScenarios:

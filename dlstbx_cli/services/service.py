@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from dlstbx_cli.services.message import Message
 
@@ -35,3 +35,20 @@ class Service(Protocol):
 
     def observe(self, message: Message) -> None:
         """Take note of a broadcast. Raises Rejected if it makes no sense."""
+
+
+@runtime_checkable
+class Initiative(Protocol):
+    """What a service has that also sends of its own accord, at a time of its choosing.
+
+    Every method raises Unavailable.
+    """
+
+    def due(self) -> Sequence[Message]:
+        """Return the messages to send now, with their identities; asked again and again."""
+
+    def sent(self) -> None:
+        """Take note that these messages have been sent, and confirmed."""
+
+    def expects(self) -> bool:
+        """Tell whether a run that ends when the queue is empty should still wait."""

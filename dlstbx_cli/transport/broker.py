@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from dlstbx_cli.services.errors import Misconfigured
-from dlstbx_cli.transport.link import Broker
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from dlstbx_cli.transport.link import Broker
 
 #: Seconds until a broker that does not answer counts as not available.
 TIMEOUT = 10.0

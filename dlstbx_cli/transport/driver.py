@@ -26,7 +26,7 @@ from dlstbx_cli.services.errors import (
     Unavailable,
 )
 from dlstbx_cli.services.message import ATTEMPT_HEADER, ID_HEADER, Message, dead_letter
-from dlstbx_cli.services.service import Service
+from dlstbx_cli.services.service import Initiative, Service
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
 from dlstbx_cli.transport.stop import Stop
 from dlstbx_cli.transport.trace import trace
@@ -98,6 +98,8 @@ class _Run:
         self, service: Service, link: Link, way: Way, stop: Stop, max_attempts: int
     ) -> None:
         self._service = service
+        self._initiative = service if isinstance(service, Initiative) else None
+        self._initiated = time.monotonic()
         self._link = link
         self._way = way
         self._stop = stop
@@ -129,12 +131,33 @@ class _Run:
         try:
             self._in_hand = self._next()
             if self._in_hand is None:
-                return self._way is not Way.ONCE
+                return self._initiate() or self._way is not Way.ONCE or self._expects()
             self._take(self._in_hand)
             self._in_hand = None
+            # Messages that keep coming must not keep the service from its own.
+            if time.monotonic() - self._initiated > _GLANCE:
+                self._initiate()
         except (Unavailable, Misconfigured) as error:
             return self._fail(error)
         return True
+
+    def _initiate(self) -> bool:
+        """Send what the service sends of its own accord; return whether there was any."""
+        if self._initiative is None:
+            return False
+        self._initiated = time.monotonic()
+        messages = self._initiative.due()
+        if messages:
+            self._link.send(messages)
+            self._tally.handled += len(messages)
+        self._initiative.sent()
+        return bool(messages)
+
+    def _expects(self) -> bool:
+        expects = self._initiative is not None and self._initiative.expects()
+        if expects:
+            self._stop.wait(_GLANCE)
+        return expects
 
     def _next(self) -> Delivery | None:
         if self._again:

@@ -71,6 +71,12 @@ class Link(Protocol):
         Raises OutputClosed.
         """
 
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send messages that follow from none; on return they are confirmed.
+
+        Raises Rejected, OutputClosed.
+        """
+
     def give_back(self, delivery: Delivery) -> None:
         """Put the message back unhandled, in its place (a pipe: pass the line on as it came)."""
 

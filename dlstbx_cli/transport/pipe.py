@@ -76,6 +76,10 @@ class Pipe:
         """Send the results; they stand in the place of the line."""
         self._emit(results)
 
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send messages of the service's own accord."""
+        self._emit(messages)
+
     def give_back(self, delivery: Delivery) -> None:
         """Pass the line on as it came."""
         self._pass_on(render(delivery.message) if delivery.raw is None else delivery.raw)

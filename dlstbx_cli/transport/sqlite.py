@@ -133,6 +133,12 @@ class SqliteConsumer:
                 self._remove(delivery)
             rows.insert(connection, encoded)
 
+    def send(self, messages: Sequence[Message]) -> None:
+        """Store messages that follow from none, in one transaction."""
+        encoded = [rows.Row.of(message) for message in messages]
+        with self._file.transaction() as connection:
+            rows.insert(connection, encoded)
+
     def give_back(self, delivery: Delivery) -> None:
         """Put the message back in its place."""
         if delivery.broadcast:

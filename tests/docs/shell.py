@@ -24,13 +24,25 @@ echo '{"dcid": 0, "event": "end"}' | mimas-plan | queue-put
 ispyb-create-job --dcid=1 --recipe=none | queue-put
 true"""
 
-#: Files that examples refer to.
+#: Files that examples refer to, or that make what they need.
 FILES = {
     "my-recipe.json": json.dumps(
         {"1": {"service": "Demo processing", "queue": "demo.processing"}, "start": [[1, []]]}
     ),
     "scenarios.jsonl": '{"dcid": 1, "event": "end", "beamline": "i03", "detectorclass": "eiger"}\n',
+    "arrivals.jsonl": "".join(
+        json.dumps({"taken": 1_700_000_000 + 40 * n, "visit": f"mx37124-{n % 3}"}) + "\n"
+        for n in range(20)
+    ),
     "dcids.txt": "993677\n993700\n",
+    "restore.py": """
+import sqlite3, time
+with sqlite3.connect("home/state.sqlite3") as state:
+    state.execute("UPDATE dlstbx_held SET state = CASE id WHEN 1 THEN 'released' ELSE 'held' END")
+    until = int(1000 * time.time() + 1e7)
+    pause = (4, "beamline", "i03", until, "me", "detector tests")
+    state.execute("REPLACE INTO dlstbx_pause VALUES (?, ?, ?, ?, ?, ?)", pause)
+""",
     # No broker answers on this port: what is sent to it is stored.
     "stomp.cfg": "[stomp]\nport = 1\nusername = me\npassword = secret\n",
 }

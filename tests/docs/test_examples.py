@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -24,9 +25,21 @@ _LETTER = (
     " | queue-put"
 )
 _LETTERS = [_LETTER.replace("QUEUE", queue) for queue in ("mimas", "processing_recipe")]
-#: What there must be before each example of a page: dead letters, stored triggers.
+#: Some twenty held jobs in the store, of which one has been released, and a pause.
+_BACKLOG = [
+    "[ -e held ] || dlstbx.go --stdout -r mimas -s event=end 993677 993677 | recipe-dispatch |"
+    " mimas-plan | ispyb-create-job | queue-put",
+    "[ -e held ] || backlog-release --once; touch held",
+    "python restore.py",
+]
+#: What there must be before each example of a page: dead letters, stored triggers, held jobs.
 BEFORE = {
+    **{
+        f"backlog-{verb}.1": _BACKLOG
+        for verb in ("cancel", "hold", "ls", "now", "release", "resume", "show")
+    },
     **{f"dlq-{verb}.1": _LETTERS for verb in ("ls", "show", "retry", "drop", "export")},
+    "backlog-simulate.1": ["backlog-release --once < /dev/null"],
     "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
 }
 
@@ -61,7 +74,8 @@ def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
     hook = "RunAt" in command or command.startswith("export")
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
-    return sends or hook or back or command.endswith(SILENT)
+    done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
+    return sends or hook or back or done or command.endswith(SILENT)
 
 
 def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None:
@@ -74,14 +88,17 @@ def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None
     # The trigger's way through all of them shows that each is at work.
     facility.session(["dlstbx.go -r mimas -s event=end 993700"])
     wanted = 'select(.message.recipe["1"].parameters | .dcid == "993700" and .process)'
-    look = [f"queue-get --peek demo.processing | jq -c '{wanted}' | wc -l", "queue-ls"]
+    look = [
+        f"queue-get --peek demo.processing | jq -c '{wanted}' | wc -l",
+        "backlog-ls --all --dcid 993700",
+    ]
     for _ in range(40):
-        started, queues = facility.session(look)
-        if started.stdout.strip() == "3" and "mimas.held" in queues.stdout:
+        started, held = facility.session(look)
+        if started.stdout.strip() == "3" and held.stdout:
             break
         time.sleep(0.1)
     else:
-        pytest.fail(f"the triggered jobs did not come through: {started.stdout}{queues.stdout}")
+        pytest.fail(f"the triggered jobs did not come through: {started.stdout}{held.stdout}")
     for service in services:
         os.kill(service.pid, signal.SIGTERM)
     for service in services:

@@ -13,6 +13,7 @@ from dlstbx_cli.configuration import Configuration
 from dlstbx_cli.services import backlog
 from dlstbx_cli.services.dispatcher import Dispatcher
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.held import values
 from dlstbx_cli.services.ispyb_job import IspybJobService, JobRequest
 from dlstbx_cli.services.mimas import _PASSED_ALONG, MimasService
 from dlstbx_cli.services.scenario import scenario_from
@@ -149,12 +150,16 @@ def test_every_command_names_the_variables_of_its_options() -> None:
         "rules": "DLSTBX_RULES",
         "logbook": "DLSTBX_LOGBOOK",
     }
+    # The options --limit and --timeout together: dlstbx.go has a --timeout of its own.
+    of_limits = {"DLSTBX_MAX_JOBS_WAITING", "DLSTBX_BACKLOG_TIMEOUT"}
     for name, command in COMMANDS.items():
         # dlstbx.go's "recipes" are names of recipes, not their directory.
         flags = {
             each.name for each in command.params if f"--{each.name}".replace("_", "-") in each.opts
         }
         wanted = {of_option[flag] for flag in flags & of_option.keys()}
+        if "limits" in {each.name for each in command.params}:
+            wanted |= of_limits
         named = set(_variables(" ".join(page(name).terms("ENVIRONMENT")))) - {"DLSTBX_HOME"}
         assert named == wanted, name
 
@@ -192,12 +197,12 @@ def test_the_plugins_of_the_page_can_be_used(tmp_path) -> None:
 
 
 def test_defaults_of_the_backlog() -> None:
-    slurm, iris = backlog.LIMITS["slurm"], backlog.LIMITS["iris"]
-    timeout = f"{backlog.TIMEOUT:g}"
+    slurm, iris = values.LIMITS["slurm"], values.LIMITS["iris"]
+    timeout = f"{values.TIMEOUT:g}"
     assert f"slurm {slurm}, iris {iris}; {timeout} seconds" in CONFIGURATION.text
     assert f"Default: slurm={slurm}, iris={iris}" in page("backlog-release").text
     assert f"Default: {timeout}," in page("backlog-release").text
-    assert f"{backlog.SETTLING:g} seconds later" in page("backlog-release").text
+    assert f"{values.SETTLING:g} seconds later" in page("backlog-release").text
 
 
 def test_queues_and_topics() -> None:

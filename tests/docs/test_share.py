@@ -12,8 +12,10 @@ from typing import Any
 import pytest
 import yaml
 
-from dlstbx_cli.commands.backlog_release import _settings
+from dlstbx_cli.commands.limits import Chosen, effective
 from dlstbx_cli.configuration import Configuration
+from dlstbx_cli.services import cloud_settings
+from dlstbx_cli.services.held.values import Limits
 from dlstbx_cli.transport.stomp.settings import settings
 from tests.docs.pages import MAN, TOP, Page, stomp_settings
 
@@ -88,7 +90,7 @@ def read(environments: list[str], library: bool, monkeypatch: Any) -> dict[str, 
             "recipes": str(configuration.recipes()),
             "drop": str(configuration.drop_dir()),
             "logbook": str(configuration.logbook()),
-            "backlog": _settings(configuration.storage),
+            "backlog": effective(configuration.storage, Chosen(), {}).limits,
         }
         assert ("zocalo" in vars(configuration)) is library
     return found
@@ -108,9 +110,9 @@ def test_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (broker.user, broker.password, broker.prefix) == ("dlstbx", "change-me", "zocalo")
     assert (broker.vhost, broker.topic_form) == ("zocalo", "/exchange/{}")
     assert broker.management.startswith("http://dlstbx-monitor:change-me-too@broker1")
-    assert live["backlog"] == {"limits": {"slurm": 60, "iris": 3000}, "timeout": 300}
+    assert live["backlog"] == Limits({"slurm": 60, "iris": 3000}, 300.0)
     assert test["broker"] == settings("stomp://localhost:61613/?prefix=test")
-    assert test["backlog"]["limits"] == {"slurm": 5}
+    assert test["backlog"].waiting["slurm"] == 5
     assert "/test/" in test["recipes"]
     assert "/test/" in test["drop"]
     assert test["logbook"] == live["logbook"]
@@ -119,7 +121,7 @@ def test_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_configuration_has_every_key() -> None:
     text = (SHARE / "zocalo.yml").read_text()
     source = (TOP / "dlstbx_cli/configuration.py").read_text()
-    keys = {*re.findall(r'"((?:zocalo|dlstbx)\.[a-z._]+)"', source), "max_jobs_waiting", "timeout"}
+    keys = {*re.findall(r'"((?:zocalo|dlstbx)\.[a-z._]+)"', source), *cloud_settings.KEYS}
     storage = yaml.safe_load(text)["live-storage"]
     assert storage.keys() - {"plugin"} == keys
     assert [name for name in {*stomp_settings(), "hosts", "tls"} if name not in text] == []

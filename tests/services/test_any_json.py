@@ -16,6 +16,7 @@ from dlstbx_cli.recipes import SHIPPED, RecipeDirectory
 from dlstbx_cli.services.backlog import Backlog
 from dlstbx_cli.services.dispatcher import Dispatcher
 from dlstbx_cli.services.errors import NoRoom, NotReady, Rejected
+from dlstbx_cli.services.held.values import Limits
 from dlstbx_cli.services.ispyb_job import IspybJobService, Job, Made, Window
 from dlstbx_cli.services.message import Message, Queue, dead_letter
 from dlstbx_cli.services.mimas import MimasService
@@ -107,7 +108,7 @@ def services() -> list[Service]:
         Dispatcher(Database(), RecipeDirectory(SHIPPED), lambda: 0.0),
         MimasService(core.plan, lambda dcid: {"dcid": dcid, "beamline": "i03"}),
         IspybJobService(Database()),
-        Backlog(lambda: 0.0, capacity={"slurm": 10**9}),
+        Backlog(lambda: 0.0, Limits(capacity={"slurm": 10**9})),
     ]
 
 

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from dlstbx_cli.services.backlog import SETTLING, STATISTICS_TOPIC, Backlog
+from dlstbx_cli.services.backlog import STATISTICS_TOPIC, Backlog, held_job
 from dlstbx_cli.services.errors import NoRoom, Rejected
+from dlstbx_cli.services.held.values import LIMITS, SETTLING, Held, Limits
 from dlstbx_cli.services.message import Message, Queue, Topic
 
 NOW = 1_700_000_000.0
@@ -38,6 +39,11 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
+
+
+def made(clock: Clock | None = None, **options: Any) -> Backlog:
+    waiting = {**LIMITS, **options.pop("limits", {})}
+    return Backlog(clock or Clock(), Limits(waiting, **options))
 
 
 def released(backlog: Backlog, number: int, cluster: str | None = None) -> int:
@@ -78,7 +84,7 @@ def released(backlog: Backlog, number: int, cluster: str | None = None) -> int:
 def test_policy(
     options: dict[str, Any], statistics: list[Message], cluster: str | None, expected: int
 ) -> None:
-    backlog = Backlog(Clock(), **options)
+    backlog = made(**options)
     for one in statistics:
         backlog.observe(one)
     assert released(backlog, 100, cluster) == expected
@@ -86,7 +92,7 @@ def test_policy(
 
 def test_a_statistic_ages() -> None:
     clock = Clock()
-    backlog = Backlog(clock)
+    backlog = made(clock)
     backlog.observe(statistic(0))
     clock.now += 299
     assert released(backlog, 1) == 1
@@ -97,7 +103,7 @@ def test_a_statistic_ages() -> None:
 
 def test_releases_count_until_the_cluster_can_have_shown_them() -> None:
     clock = Clock()
-    backlog = Backlog(clock, limits={"slurm": 10})
+    backlog = made(clock, limits={"slurm": 10})
     backlog.observe(statistic(0))
     assert released(backlog, 20) == 10
     clock.now += 5
@@ -109,7 +115,7 @@ def test_releases_count_until_the_cluster_can_have_shown_them() -> None:
 
 
 def test_clusters_do_not_wait_for_each_other() -> None:
-    backlog = Backlog(Clock())
+    backlog = made()
     backlog.observe(statistic(60))
     backlog.observe(statistic(0, "iris"))
     assert released(backlog, 1) == 0
@@ -127,7 +133,7 @@ def test_clusters_do_not_wait_for_each_other() -> None:
 def test_what_stays_says_why(
     options: dict[str, Any], statistics: list[Message], reason: str
 ) -> None:
-    backlog = Backlog(Clock(), **options)
+    backlog = made(**options)
     for one in statistics:
         backlog.observe(one)
     with pytest.raises(NoRoom, match=reason):
@@ -135,13 +141,13 @@ def test_what_stays_says_why(
 
 
 def test_an_unknown_cluster_is_said_once(caplog: pytest.LogCaptureFixture) -> None:
-    backlog = Backlog(Clock())
+    backlog = made()
     assert released(backlog, 3, "moon") == 0
     assert [record.cluster for record in caplog.records] == ["moon"]  # type: ignore[attr-defined]
 
 
 def test_a_simple_message_goes_to_the_dispatcher() -> None:
-    backlog = Backlog(Clock(), capacity={"slurm": 1})
+    backlog = made(capacity={"slurm": 1})
     (result,) = backlog.handle(held())
     assert (result.destination, result.body) == (Queue("processing_recipe"), held().body)
 
@@ -154,7 +160,7 @@ def test_a_wrapped_message_goes_on_in_its_recipe() -> None:
         "payload": held().body,
         "environment": {"ID": "g"},
     }
-    (result,) = Backlog(Clock(), capacity={"slurm": 1}).handle(Message(Queue("mimas.held"), body))
+    (result,) = made(capacity={"slurm": 1}).handle(Message(Queue("mimas.held"), body))
     assert result.destination == Queue("processing_recipe")
     assert result.body["payload"] == held().body
     assert result.body["recipe-path"] == [5]
@@ -165,7 +171,7 @@ def test_a_wrapped_message_goes_on_in_its_recipe() -> None:
 )
 def test_malformed_held_messages_are_rejected(body: Any) -> None:
     with pytest.raises(Rejected):
-        Backlog(Clock()).handle(Message(Queue("mimas.held"), body))
+        made().handle(Message(Queue("mimas.held"), body))
 
 
 @pytest.mark.parametrize(
@@ -180,4 +186,18 @@ def test_malformed_held_messages_are_rejected(body: Any) -> None:
 )
 def test_malformed_statistics_are_rejected(body: Any) -> None:
     with pytest.raises(Rejected):
-        Backlog(Clock()).observe(Message(Topic(STATISTICS_TOPIC), body))
+        made().observe(Message(Topic(STATISTICS_TOPIC), body))
+
+
+def test_what_a_held_message_is_about() -> None:
+    recipe = {
+        "1": {"queue": "mimas", "parameters": {"beamline": "i03", "visit": "mx1-2", "dcid": "7"}},
+        "5": {"queue": "mimas.held", "output": 6},
+        "6": {"queue": "processing_recipe"},
+    }
+    body = {"recipe": recipe, "recipe-pointer": 5, "payload": held("iris", 9).body}
+    message = Message(Queue("mimas.held"), body, {"dlstbx-recipe": "autoprocessing-xia2-dials"})
+    assert held_job(message) == Held(
+        0, "iris", 0.0, "i03", "mx1-2", "autoprocessing-xia2-dials", 7, 9
+    )
+    assert held_job(held()) == Held(0, "slurm", job=1)

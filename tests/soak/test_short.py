@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.soak import jobs
+from tests.soak import jobs, wire
+from tests.soak.site import wire_of
 
 
 @pytest.mark.parametrize(("instances", "server_kills"), [(1, 0), (2, 1)])
@@ -17,3 +18,12 @@ def test_jobs(mariadb_server: Any, instances: int, server_kills: int, home: Path
     faults = jobs.run(mariadb_server, 20, 8, instances, server_kills, random.Random(1), said.append)
     assert not faults
     assert "20 triggered or held" in said[0]
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq", "activemq"])
+def test_wire(kind: str, mariadb_server: Any, request: pytest.FixtureRequest) -> None:
+    server = request.getfixturevalue(f"{kind}_server")
+    said: list[str] = []
+    plan = wire.Plan(triggers=25, kills=6, broker_kills=1, instances=1, timeout=60)
+    faults = wire.run(mariadb_server, wire_of(kind, server), plan, random.Random(2), said.append)
+    assert not faults, said

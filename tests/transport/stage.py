@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import time
 from collections.abc import Sequence
@@ -24,8 +25,12 @@ class Echo:
     topics: Sequence[str] = ("news",)
 
     def handle(self, message: Message) -> Sequence[Message]:
-        if isinstance(message.body, dict) and "sleep" in message.body:
-            time.sleep(message.body["sleep"])
+        asked = message.body if isinstance(message.body, dict) else {}
+        if "say" in asked:
+            say(asked["say"])
+        if "die" in asked:
+            os.kill(os.getpid(), signal.SIGKILL)
+        time.sleep(asked.get("sleep", 0))
         return [Message(Queue("out"), message.body)]
 
     def observe(self, message: Message) -> None:
@@ -47,7 +52,7 @@ def filter_() -> int:
 
 
 def listen(url: str) -> int:
-    with Stop() as stop, closing(connect(url)) as broker:
+    with Stop() as stop, closing(connect(url, scratch=scratch())) as broker:
         say("ready")
         with closing(broker.consumer("in", ("news",))) as link:
             return exit_code(run(Echo(), link, Way.LISTEN, stop))

@@ -420,6 +420,49 @@ def test_what_is_logged(broker, caplog):
     assert (rejected.recipe_id, rejected.dcid) == ("e", 7)
 
 
+class Eager(Service):
+    """Keeps what it is given, and sends it of its own accord, two at a time."""
+
+    def __init__(self, patience=0):
+        super().__init__()
+        self.kept, self.confirmed, self.patience, self.going = [], [], patience, []
+
+    def handle(self, message):
+        self.kept.append(message)
+        return []
+
+    def due(self):
+        self.going, self.kept = self.kept[:2], self.kept[2:]
+        return [Message(Queue("out"), one.body, {"dlstbx-id": one.identity}) for one in self.going]
+
+    def sent(self):
+        self.confirmed += [one.body for one in self.going]
+        self.going = []
+
+    def expects(self):
+        self.patience -= 1
+        return self.patience >= 0
+
+
+def test_once_sends_all_that_is_due_before_it_ends(broker):
+    service = Eager(patience=2)
+    _, tally, messages = drive(Way.ONCE, ["a", "b", "c", "d", "e"], broker, service)
+    assert bodies(messages, "out") == ["a", "b", "c", "d", "e"]
+    assert service.confirmed == ["a", "b", "c", "d", "e"]
+    assert service.patience == -1
+    assert exit_code(tally) == 0
+
+
+def test_what_is_due_and_cannot_be_sent_is_not_confirmed(broker):
+    service = Eager()
+    with mock.patch(
+        "dlstbx_cli.transport.sqlite.SqliteConsumer.send", side_effect=Unavailable("x")
+    ):
+        _, tally, _ = drive(Way.ONCE, ["a"], broker, service)
+    assert tally.unavailable == "x"
+    assert service.confirmed == []
+
+
 @pytest.mark.parametrize(
     ("tally", "code"),
     [

@@ -13,17 +13,17 @@ import heapq
 import time
 from collections import deque
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any
 
 from dlstbx_cli.services.errors import Unavailable
-from dlstbx_cli.services.message import Message, Queue, Topic
+from dlstbx_cli.services.message import ID_HEADER, Message, Queue, Topic
 from dlstbx_cli.transport.link import Delivery
 from dlstbx_cli.transport.stomp import frames
 from dlstbx_cli.transport.stomp.attempts import Attempts
 from dlstbx_cli.transport.stomp.delays import WINDOW, Waiting
-from dlstbx_cli.transport.stomp.publisher import DELAYED, Encoded, Publisher, subscription
+from dlstbx_cli.transport.stomp.done import Done
+from dlstbx_cli.transport.stomp.publisher import DELAYED, MOST, Encoded, Publisher, subscription
 from dlstbx_cli.transport.stomp.session import BrokerError, Session, open_session
 from dlstbx_cli.transport.stomp.settings import Settings
 
@@ -40,6 +40,8 @@ class _Held:
     """A message that the broker has given us and that is not acknowledged yet.
 
     :param ack: what the broker calls it.
+    :param later: it waits in our own hand until it is due.
+    :param results: the identities of what follows from it.
     :param receipts: confirmations still awaited before it is acknowledged.
     """
 
@@ -47,8 +49,10 @@ class _Held:
     identity: str
     arrived: float
     came_back: bool = False
+    later: bool = False
     begun: bool = False
     committed: bool = False
+    results: tuple[str | None, ...] = ()
     receipts: set[str] = field(default_factory=set)
 
 
@@ -76,12 +80,16 @@ class StompConsumer:
         self._forget()
 
     def _forget(self) -> None:
+        # What a broker lost in its fall is made again: nothing before it counts as ended.
+        self._done = Done()
         self._held: dict[int, _Held] = {}
         self._ready: list[tuple[int, Delivery]] = []
         self._heard: deque[Delivery] = deque()
         self._waiting = Waiting()
         self._awaited: dict[str, int] = {}
         self._stirred = time.monotonic()
+        #: Messages of the queue that the broker gives us at most.
+        self._room = self._settings.window
 
     def receive(self, timeout: float | None) -> Delivery | None:
         """Return the next broadcast or message, None if none comes in time."""
@@ -92,6 +100,7 @@ class StompConsumer:
                 self._pump(session)
                 if (delivery := self._next_ready()) is not None:
                     return delivery
+                self._widen(session)
                 now = time.monotonic()
                 if timeout == 0:
                     if self._is_drained(session, now):
@@ -118,6 +127,16 @@ class StompConsumer:
             self._reset(died=isinstance(error, BrokerError))
             raise
 
+    def send(self, messages: Sequence[Message]) -> None:
+        """Send messages that follow from none; on return the broker has confirmed them."""
+        encoded = [self._publisher.encoded(message) for message in messages]
+        session = self._connected()
+        try:
+            self._publisher.send_all(session, encoded, lambda frame: self._take(session, frame))
+        except Unavailable as error:
+            self._reset(died=isinstance(error, BrokerError))
+            raise
+
     def give_back(self, delivery: Delivery) -> None:
         """Keep the message in its place among those received ahead."""
         if delivery.broadcast:
@@ -127,22 +146,38 @@ class StompConsumer:
             self._stirred = time.monotonic()
 
     def close(self) -> None:
-        """Wait for the last confirmations, a little; then everything goes back to its place."""
-        session = self._session
+        """Wait for the last confirmations, a little; then everything goes back to its place.
+
+        Raises Unavailable if one of them does not come: that message comes again.
+        """
+        session, self._session = self._session, None
+        error = None
         if session is not None:
-            deadline = time.monotonic() + _FAREWELL
-            with suppress(Unavailable):
-                while self._awaited and (left := deadline - time.monotonic()) > 0:
-                    self._take(session, session.next(left))
+            error = self._settle(session)
             self._undo()
             session.close()
-        self._session = None
         self._forget()
+        if error is not None:
+            raise error
+
+    def _settle(self, session: Session) -> Unavailable | None:
+        """Wait a little for what was sent to be confirmed; return why it is not, if so."""
+        deadline = time.monotonic() + _FAREWELL
+        try:
+            while self._awaited and (left := deadline - time.monotonic()) > 0:
+                self._take(session, session.next(left))
+        except Unavailable as error:
+            return error
+        if self._awaited:
+            return Unavailable(f"{self._settings.shown}: it does not confirm what was sent")
+        return None
 
     def _connected(self) -> Session:
         oldest = min((held.arrived for held in self._held.values()), default=0.0)
         if self._session is not None and oldest and time.monotonic() - oldest > _LONGEST:
-            # Others may be able to handle what we could not for minutes.
+            # Others may be able to handle what we could not for minutes; but not once more
+            # what we have just handled.
+            self._settle(self._session)
             self._reset(died=False)
             raise Unavailable(f"{self._settings.shown}: messages in hand for too long")
         if self._session is None:
@@ -151,47 +186,59 @@ class StompConsumer:
         return self._session
 
     def _subscribed(self) -> Session:
-        session = open_session(self._settings)
-        try:
-            for number, topic in enumerate(self._topics):
-                destination = self._publisher.destination(Topic(topic), session.dialect) or ""
-                headers = {"id": f"topic-{number}", "ack": "auto", "destination": destination}
-                self._absorb(session, session.confirm("SUBSCRIBE", headers))
-            session = self._subscribe(session, DELAYED, _LATER, WINDOW)
-            return self._subscribe(session, self._queue, _MAIN, self._settings.window)
-        except BaseException:
-            session.drop()
-            self._forget()
-            raise
+        """Return a new session with all subscriptions.
 
-    def _subscribe(self, session: Session, queue: str, name: str, window: int) -> Session:
-        """Subscribe to a queue by the first of its names that the broker accepts.
-
-        A refusal costs the connection: then a new one is made, which is returned.
+        A refusal costs the connection: if a queue may have another name, all is done again.
         """
-        headers = subscription(session.dialect, name, window)
-        *others, last = self._publisher.forms(queue, session.dialect)
-        for form in others:
-            destination = form.format(self._settings.named(queue))
+        while True:
+            session = open_session(self._settings)
             try:
-                early = session.confirm("SUBSCRIBE", {**headers, "destination": destination})
-            except BrokerError:
-                continue
-            self._publisher.learn(queue, form)
-            self._absorb(session, early)
-            return session
-        if others:
-            self._publisher.learn(queue, last)
+                if self._subscribe_all(session):
+                    return session
+            except BaseException:
+                session.drop()
+                self._forget()
+                raise
             self._forget()
-            return self._subscribed()
-        destination = last.format(self._settings.named(queue))
+
+    def _subscribe_all(self, session: Session) -> bool:
+        for number, topic in enumerate(self._topics):
+            destination = self._publisher.destination(Topic(topic), session.dialect) or ""
+            headers = {"id": f"topic-{number}", "ack": "auto", "destination": destination}
+            self._absorb(session, session.confirm("SUBSCRIBE", headers))
+        return self._subscribe(session, DELAYED, _LATER, WINDOW) and self._subscribe(
+            session, self._queue, _MAIN, self._room
+        )
+
+    def _subscribe(self, session: Session, queue: str, name: str, window: int) -> bool:
+        """Subscribe to a queue; return False if it has another name, known from now on."""
+        form = self._publisher.form(queue, session.dialect)
+        headers = subscription(session.dialect, name, window)
+        headers["destination"] = form.format(self._settings.named(queue))
         try:
-            early = session.confirm("SUBSCRIBE", {**headers, "destination": destination})
-        except BrokerError:
-            self._publisher.learn(queue, None)
+            early = session.confirm("SUBSCRIBE", headers)
+        except BrokerError as error:
+            if self._publisher.refused(queue, form, session.dialect, error):
+                return False
             raise
+        self._publisher.learn(queue, form)
         self._absorb(session, early)
-        return session
+        return True
+
+    def _widen(self, session: Session) -> None:
+        """Ask for more if all that we may have is in our caller's hand, kept for later.
+
+        What stands behind it would never come else. On ActiveMQ, messages of several
+        subscriptions do not come back in their order.
+        """
+        if len(self._held) < self._room or session.dialect.prefetch is None:
+            return
+        kept = sum(1 for held in self._held.values() if not (held.later or held.committed))
+        if kept >= self._room:
+            more = min(self._room, MOST)
+            self._subscribe(session, self._queue, f"{_MAIN}-{self._room}", more)
+            self._room += more
+            self._stirred = time.monotonic()
 
     def _absorb(self, session: Session, early: list[Any]) -> None:
         for frame in early:
@@ -233,10 +280,14 @@ class StompConsumer:
             self._heard.append(Delivery(message, place, True, fault=fault, tag=self._count))
             return
         message, fault = frames.message_of(frame, Queue(self._queue))
+        is_later = name == _LATER
+        if not is_later and self._done.has(message):
+            session.send("ACK", {"id": frame.headers["ack"]})
+            return
         came_back = frames.is_redelivered(frame.headers)
-        held = _Held(frame.headers["ack"], message.identity, self._stirred, came_back)
+        held = _Held(frame.headers["ack"], message.identity, self._stirred, came_back, is_later)
         self._held[self._count] = held
-        if name == _LATER:
+        if is_later:
             self._waiting.add(self._count, message)
         else:
             place = f"message {self._count}"
@@ -276,6 +327,7 @@ class StompConsumer:
         held = self._held.get(tag)
         if held is not None:
             held.committed = True
+            held.results = tuple(one.headers.get(ID_HEADER) for one in encoded)
         if session.dialect.transactions and held is not None and encoded:
             self._transact(session, tag, held, encoded)
             return
@@ -317,6 +369,7 @@ class StompConsumer:
 
     def _acknowledge(self, session: Session, tag: int) -> None:
         held = self._held.pop(tag)
+        self._done.add(held.identity, held.results)
         if held.ack:
             session.send("ACK", {"id": held.ack})
         if held.begun:

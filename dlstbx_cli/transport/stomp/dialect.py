@@ -10,6 +10,10 @@ from dataclasses import dataclass
 
 #: The name of every broker's plain form of a queue.
 QUEUE_FORM = "/queue/{}"
+#: How RabbitMQ says that a queue was declared with other arguments.
+OTHERWISE = "PRECONDITION_FAILED - inequivalent arg"
+#: RabbitMQ's form of a queue that somebody else has declared.
+AS_IT_IS = "/amq/queue/{}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +29,9 @@ class Dialect:
         the first one, the next is tried. ``/queue/NAME`` declares the queue in RabbitMQ,
         and is refused for one that was declared with other arguments;
         ``/amq/queue/NAME`` uses a queue as it is, and loses messages if it is not there.
+    :param look_form: the one that a look uses: to look is not to declare.
+    :param refusals: texts of the broker that ask for the next form. Any other refusal may
+        mean that there is no such queue.
     """
 
     name: str
@@ -32,10 +39,19 @@ class Dialect:
     prefetch: str | None = None
     browses: bool = False
     queue_forms: tuple[str, ...] = (QUEUE_FORM,)
+    look_form: str = QUEUE_FORM
+    refusals: tuple[str, ...] = ()
 
 
 ACTIVEMQ = Dialect("activemq", transactions=True, prefetch="activemq.prefetchSize", browses=True)
-RABBITMQ = Dialect("rabbitmq", prefetch="prefetch-count", queue_forms=(QUEUE_FORM, "/amq/queue/{}"))
+RABBITMQ = Dialect(
+    "rabbitmq",
+    prefetch="prefetch-count",
+    queue_forms=(QUEUE_FORM, AS_IT_IS),
+    look_form=AS_IT_IS,
+    # Declared with other arguments; or we may not declare.
+    refusals=(OTHERWISE, "ACCESS_REFUSED - access to queue"),
+)
 #: Any other broker: results first, then the acknowledgement, is safe everywhere.
 OTHER = Dialect("other")
 

@@ -8,9 +8,10 @@ from __future__ import annotations
 
 import itertools
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from queue import Empty, SimpleQueue
+from dataclasses import replace
+from queue import Empty, Queue
 from typing import Any
 
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
@@ -21,6 +22,11 @@ from dlstbx_cli.transport.stomp.settings import Settings
 _REFUSED = ("access refused", "bad connect", "user name", "password", "not allowed", "vhost")
 
 
+#: Seconds that a second ERROR frame may come after the first.
+_AFTERTHOUGHT = 0.05
+_LOST = "the connection is lost"
+
+
 class BrokerError(Unavailable):
     """The broker has answered with an ERROR frame; its text is the reason."""
 
@@ -29,7 +35,9 @@ class _Inbox:
     """Listener of stomp.py: every frame and the loss of the connection, in their order."""
 
     def __init__(self) -> None:
-        self.frames: SimpleQueue[Any] = SimpleQueue()
+        # Not a SimpleQueue: in CPython 3.11 its wait with a time-out may never end, if a
+        # signal or a busy machine lets the time pass before it has begun.
+        self.frames: Queue[Any] = Queue()
 
     def on_connected(self, frame: Any) -> None:
         self.frames.put(frame)
@@ -46,16 +54,21 @@ class _Inbox:
     def on_disconnected(self) -> None:
         self.frames.put(None)
 
+    def on_heartbeat_timeout(self) -> None:
+        """Do nothing: that the connection is lost is told as well."""
+
 
 class Session:
     """A connection that is open. Made by :func:`open_session`.
 
     Every method raises Unavailable once the connection is lost or the broker has sent an
     ERROR frame; the session is of no use any more then.
+
+    :param settings: with the one host that has answered.
     """
 
     def __init__(self, settings: Settings, connection: Any, inbox: _Inbox) -> None:
-        self._settings = settings
+        self.settings = settings
         self._connection = connection
         self._inbox = inbox
         self._numbers = itertools.count(1)
@@ -76,7 +89,8 @@ class Session:
             # An ERROR frame that explains the loss may have come before it.
             while self._failure is None and self._next(0.2) is not None:
                 pass
-            raise self._lost(str(error) or type(error).__name__) from error
+            hangs = isinstance(error, BlockingIOError)
+            raise self._lost("it takes nothing more" if hangs else _LOST) from error
 
     def next(self, timeout: float) -> Any:
         """Return the next MESSAGE or RECEIPT frame, None if none comes in time."""
@@ -95,7 +109,7 @@ class Session:
 
     def await_receipt(self, receipt: str, timeout: float | None = None) -> list[Any]:
         """Wait for a receipt; return the other frames that came before it."""
-        deadline = time.monotonic() + (self._settings.timeout if timeout is None else timeout)
+        deadline = time.monotonic() + (self.settings.timeout if timeout is None else timeout)
         others: list[Any] = []
         while (left := deadline - time.monotonic()) > 0:
             frame = self.next(left)
@@ -118,7 +132,7 @@ class Session:
 
     def drop(self) -> None:
         """Cut the connection: whatever is in hand goes back to the broker."""
-        self._failure = self._failure or Unavailable(f"{self._settings.shown}: closed")
+        self._failure = self._failure or Unavailable(f"{self.settings.shown}: closed")
         with suppress(Exception):
             self._connection.transport.disconnect_socket()
 
@@ -132,57 +146,72 @@ class Session:
         except Empty:
             return None
         if frame is None:
-            self._lost("the connection is lost")
+            self._lost(_LOST)
         elif frame.cmd == "ERROR":
-            self._failure = BrokerError(f"{self._settings.shown}: {_text(frame)}")
+            told = "; ".join(dict.fromkeys(map(_text, [frame, *self._more_errors()])))
+            self._failure = BrokerError(f"{self.settings.shown}: {told[:500]}")
             self.drop()
         else:
             return frame
         return None
 
+    def _more_errors(self) -> Iterator[Any]:
+        """Yield what else goes wrong: of ActiveMQ, why a COMMIT failed may come after that."""
+        with suppress(Empty):
+            while (frame := self._inbox.frames.get(timeout=_AFTERTHOUGHT)) is not None:
+                if frame.cmd == "ERROR":
+                    yield frame
+
     def _lost(self, reason: str) -> Unavailable:
         if self._failure is None:
-            self._failure = Unavailable(f"{self._settings.shown}: {reason}")
+            self._failure = Unavailable(f"{self.settings.shown}: {reason}")
             self.drop()
         return self._failure
 
 
 def open_session(settings: Settings) -> Session:
-    """Connect to the first of the hosts that answers.
+    """Connect to the first of the hosts that answers, all within the timeout.
 
     Raises Unavailable, or Misconfigured if the broker refuses the login or the virtual
     host. The error of the last host is told.
     """
-    for host in settings.hosts[:-1]:
+    deadline = time.monotonic() + settings.timeout
+    others = settings.hosts[:-1]
+    for number, host in enumerate(others):
+        # A host without power does not even refuse: the next ones need their time as well.
+        share = (deadline - time.monotonic()) / (len(settings.hosts) - number)
         with suppress(Unavailable):
-            return _open(settings, host)
-    return _open(settings, settings.hosts[-1])
+            return _open(settings, host, share)
+    return _open(settings, settings.hosts[-1], deadline - time.monotonic())
 
 
-def _open(settings: Settings, host: tuple[str, int]) -> Session:
+def _open(settings: Settings, host: tuple[str, int], patience: float) -> Session:
     from dlstbx_cli.transport.stomp.socket import Connection
 
+    # Whatever is done over this session, and said of it, is about this host.
+    settings = replace(settings, hosts=(host,))
+    deadline = time.monotonic() + max(0.1, patience)
     inbox = _Inbox()
-    where = f"broker {host[0]}:{host[1]}"
+    connection = Connection(host, settings, deadline - time.monotonic())
+    connection.set_listener("", inbox)
     try:
-        connection = Connection(host, settings)
-        connection.set_listener("", inbox)
         connection.open(settings.user, settings.password)
-    except OSError as error:
-        reason = getattr(error, "strerror", None) or str(error)
-        raise Unavailable(f"{where}: {reason}") from error
+    except Misconfigured:
+        raise
     except Exception as error:
-        raise Unavailable(f"{where}: {error or type(error).__name__}") from error
+        connection.transport.disconnect_socket()
+        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
+        raise Unavailable(f"{settings.shown}: {reason}") from error
     session = Session(settings, connection, inbox)
     try:
-        frame = session.next(settings.timeout)
+        frame = session.next(max(0.1, deadline - time.monotonic()))
     except BrokerError as error:
         if any(word in str(error).lower() for word in _REFUSED):
             raise Misconfigured(f"{error} (user {settings.user or 'anonymous'})") from None
         raise
     if frame is None:
         session.drop()
-        raise Unavailable(f"{where}: it takes the connection, but does not answer")
+        raise Unavailable(f"{settings.shown}: it takes the connection, but does not answer")
     session.dialect = dialect(settings.broker, frame.headers.get("server", ""))
     return session
 
@@ -194,4 +223,4 @@ def _text(frame: Any) -> str:
     # ActiveMQ puts a stack trace into the body, RabbitMQ the explanation of the message.
     lines = [line.strip() for line in words.replace("\0", "").splitlines() if line.strip()]
     told = [frame.headers.get("message", "ERROR"), *lines[:1]]
-    return ": ".join(dict.fromkeys(told))[:500]
+    return ": ".join(dict.fromkeys(told))

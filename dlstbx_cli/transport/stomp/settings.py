@@ -18,6 +18,9 @@ PORT, TLS_PORT = 61613, 61614
 _URL = re.compile(
     r"(?P<scheme>stomp|stomp\+ssl)://(?:(?P<login>[^@/?]*)@)?(?P<hosts>[^/?]*)/?(?:\?(?P<query>.*))?"
 )
+#: With any of these a broker would misread the names below (see ``frames.check``).
+_PREFIX = re.compile(r"[^/,*>?%\"'\\\s]{0,50}")
+_FORM = re.compile(r"[^{}]*\{\}[^{}]*")
 _HOST = re.compile(r"(?P<name>\[[0-9A-Fa-f:.]+\]|[^:\s\[\]]+)(?::(?P<port>[0-9]{1,5}))?")
 
 
@@ -93,15 +96,18 @@ def settings(url: str, timeout: float = 10.0) -> Settings:
     if not match:
         raise Misconfigured("broker URL: not of the form stomp://user@host:port/?setting=value")
     given = dict(parse_qsl(match["query"] or "", keep_blank_values=True))
+    # Behind an @ that is not quoted there may be the end of a password that is not.
+    secret = "@" in (match["query"] or "")
     unknown = sorted(given.keys() - _READERS.keys() - _TLS)
     if unknown:
         known = ", ".join(sorted(_READERS.keys() | _TLS))
-        # What is no word may be a piece of a password that was not quoted.
-        shown = unknown[0] if re.fullmatch("[a-z-]{1,20}", unknown[0]) else "of that name"
+        # What is no word may be a piece of such a password as well.
+        is_word = re.fullmatch("[a-z-]{1,20}", unknown[0]) and not secret
+        shown = unknown[0] if is_word else "of that name"
         raise Misconfigured(f"broker URL: no setting {shown}; there are {known}")
     tls = match["scheme"] == "stomp+ssl"
     values: dict[str, Any] = {
-        name.replace("-", "_"): _value(name, given[name], read)
+        name.replace("-", "_"): _value(name, given[name], read, secret)
         for name, read in _READERS.items()
         if name in given
     }
@@ -111,7 +117,7 @@ def settings(url: str, timeout: float = 10.0) -> Settings:
         hosts=tuple(_host(text, TLS_PORT if tls else PORT) for text in match["hosts"].split(",")),
         user=unquote(user) or None,
         password=unquote(password),
-        tls=_tls(given, tls),
+        tls=_tls(given, tls, secret),
         **values,
     )
 
@@ -124,24 +130,36 @@ def _host(text: str, port: int) -> tuple[str, int]:
     return match["name"].strip("[]"), int(match["port"] or port)
 
 
-def _tls(given: Mapping[str, str], tls: bool) -> Tls | None:
+def _tls(given: Mapping[str, str], tls: bool, secret: bool) -> Tls | None:
     files = {name: Path(given[name]) for name in ("ca", "cert", "key") if name in given}
     if not tls:
         if given.keys() & _TLS:
             raise Misconfigured("broker URL: ca, cert, key and verify are for stomp+ssl://")
         return None
     for name, path in files.items():
-        if not path.is_file():
-            raise Misconfigured(f"broker URL: {name}={path}: there is no such file")
-    verify: bool = _value("verify", given.get("verify", "yes"), _yes)
+        if not _is_file(path):
+            shown = name if secret else f"{name}={path}"
+            raise Misconfigured(f"broker URL: {shown}: there is no such file")
+    verify: bool = _value("verify", given.get("verify", "yes"), _yes, secret)
     return Tls(**files, verify=verify)
 
 
-def _value(name: str, text: str, read: Callable[[str], Any]) -> Any:
+def _is_file(path: Path) -> bool:
+    try:
+        return path.is_file()
+    except OSError:  # a name that is too long, a directory that is not for us
+        return False
+
+
+def _value(name: str, text: str, read: Callable[[str], Any], secret: bool) -> Any:
+    """Return what a setting's text means.
+
+    :param secret: the text is not to be shown.
+    """
     try:
         return read(text)
     except ValueError as error:
-        shown = "" if name == "management" else f", not {text!r}"
+        shown = "" if secret or name == "management" else f", not {text!r:.60}"
         raise Misconfigured(f"broker URL: {name} must be {error}{shown}") from None
 
 
@@ -158,7 +176,9 @@ def _name(text: str) -> str:
 
 
 def _prefix(text: str) -> str:
-    return _name(text).removesuffix(".")
+    if not _PREFIX.fullmatch(text) or not text.isprintable():
+        raise ValueError("a name, of at most 50 letters")
+    return text.removesuffix(".")
 
 
 def _broker(text: str) -> str | None:
@@ -168,7 +188,7 @@ def _broker(text: str) -> str | None:
 
 
 def _form(text: str) -> str:
-    if text.count("{}") != 1 or text.count("{") != 1 or not text.isprintable():
+    if not _FORM.fullmatch(text) or not text.isprintable():
         raise ValueError("a destination with {} for the name, such as /amq/queue/{}")
     return text
 
@@ -178,7 +198,7 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _count(text: str) -> int:
-    if not (text.isascii() and text.isdigit() and 0 < int(text) <= 10_000):
+    if not re.fullmatch("[0-9]{1,5}", text) or not 0 < int(text) <= 10_000:
         raise ValueError("a number from 1 to 10000")
     return int(text)
 
@@ -191,6 +211,12 @@ def _seconds(text: str) -> float:
     if not 0 <= number <= 3600:
         raise ValueError("seconds")
     return number
+
+
+def _patience(text: str) -> float:
+    if _seconds(text) < 0.1:
+        raise ValueError("seconds, at least 0.1")
+    return float(text)
 
 
 def _http(text: str) -> str:
@@ -208,7 +234,7 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "prefix": _prefix,
     "queue-form": _form,
     "queues": _names,
-    "timeout": _seconds,
+    "timeout": _patience,
     "topic-form": _form,
     "vhost": _name,
     "window": _count,

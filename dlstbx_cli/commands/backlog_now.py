@@ -1,0 +1,72 @@
+"""``backlog-now``: release held jobs, whatever the cluster does."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from dlstbx_cli.commands import backlogs, options
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
+
+EXAMPLES = """\
+backlog-now 17
+backlog-now 17 18 --reason 'the user waits for it'
+backlog-ls --visit mx37124-8 | jq .id | xargs backlog-now"""
+
+
+@command("backlog-now", EXAMPLES)
+@click.option("--reason", metavar="TEXT", help="Why, for the history.")
+@options.state
+@options.broker
+@backlogs.ids
+def main_command(
+    run: Run, ids: tuple[str, ...], reason: str | None, state: str | None, broker: str | None
+) -> int:
+    """Release held jobs at once, whatever their cluster does and whoever has paused them.
+
+    An ID is that of backlog-ls. They go in the order given, and count for the limits of
+    all the others; the history has the user and the reason. An ID of no held job is said.
+    """
+    from contextlib import closing
+
+    from dlstbx_cli.transport.broker import connect
+
+    numbers = backlogs.numbers(ids)
+    why = backlogs.words(reason, "--reason", backlogs.REASON) if reason else ""
+    store = backlogs.store(run, state)
+    with closing(connect(options.broker_url(run, broker))) as link:
+        # With no broker there, nothing is claimed.
+        link.check()
+        gone = _release(store, link, numbers, why)
+    run.say(f"released {backlogs.counted(len(gone))}")
+    left = [str(number) for number in numbers if number not in gone]
+    if left:
+        run.say(f"not held: {', '.join(left)} (see backlog-show)")
+    return REJECTED if left else DONE
+
+
+main = main_command.main
+
+
+def _release(store: Any, link: Any, numbers: Sequence[int], reason: str) -> set[int]:
+    """Claim jobs, send them, note that they went; return their numbers.
+
+    Killed in between, the claim is what is left, and backlog-release takes it over.
+    """
+    from dlstbx_cli.services.backlog import released
+    from dlstbx_cli.services.errors import Unavailable
+
+    entries = store.take(numbers, user_name()[: backlogs.NAME], reason)
+    if not entries:
+        return set()
+    gone = [entry.job.number for entry in entries]
+    try:
+        link.send([message for entry in entries for message in released(entry.message)])
+        store.released(gone)
+    except Unavailable as error:
+        raise Unavailable(
+            f"{error}; {backlogs.counted(len(gone))} claimed: backlog-release sends what is left"
+        ) from error
+    return set(gone)

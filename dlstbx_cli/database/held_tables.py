@@ -1,0 +1,56 @@
+"""The tables of the store of held jobs: their states, the pauses, the last statistics."""
+
+from __future__ import annotations
+
+from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy.dialects.mysql import LONGTEXT
+
+#: The states of a job.
+HELD, GOING, RELEASED, CANCELLED = "held", "going", "released", "cancelled"
+_Number = BigInteger().with_variant(Integer, "sqlite")
+_Long = Text().with_variant(LONGTEXT, "mysql")
+METADATA = MetaData()
+JOBS = Table(
+    "dlstbx_held",
+    METADATA,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("identity", String(200), nullable=False, unique=True),
+    Column("cluster", String(100), nullable=False),
+    Column("beamline", String(100), nullable=False),
+    Column("visit", String(100), nullable=False),
+    Column("recipe", String(100), nullable=False),
+    Column("dcid", BigInteger),
+    Column("job", BigInteger),
+    Column("taken", BigInteger, nullable=False),
+    Column("state", String(12), nullable=False),
+    Column("changed", BigInteger, nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("reason", String(255), nullable=False),
+    Column("headers", _Long, nullable=False),
+    Column("body", _Long, nullable=False),
+    Index("dlstbx_held_by_cluster", "state", "cluster"),
+    Index("dlstbx_held_by_time", "state", "changed"),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+PAUSES = Table(
+    "dlstbx_pause",
+    METADATA,
+    Column("id", _Number, primary_key=True, autoincrement=True),
+    Column("kind", String(12), nullable=False),
+    Column("name", String(100), nullable=False),
+    Column("until", BigInteger, nullable=False),
+    Column("owner", String(100), nullable=False),
+    Column("reason", String(255), nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)
+STATISTICS = Table(
+    "dlstbx_statistic",
+    METADATA,
+    Column("cluster", String(100), primary_key=True),
+    Column("waiting", BigInteger, nullable=False),
+    Column("timestamp", BigInteger, nullable=False),
+    mysql_engine="InnoDB",
+    mysql_charset="utf8mb4",
+)

@@ -1,0 +1,90 @@
+"""What the policy of the backlog decides on: plain values, no clock and no database.
+
+Times are seconds since the epoch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+#: How many jobs may wait on each cluster, and how old its last statistic may be, seconds.
+#: Source: Zocalo's backlog service at Diamond.
+LIMITS: Mapping[str, int] = {"slurm": 60, "iris": 3000}
+TIMEOUT = 300.0
+#: A released job goes through the dispatcher before Slurm knows it: until then, seconds
+#: after its release, no statistic can be taken as showing it.
+SETTLING = 60.0
+
+#: Headers of a held message: what it is about, for whoever looks at the backlog.
+RECIPE_HEADER, DCID_HEADER = "dlstbx-recipe", "dlstbx-dcid"
+
+#: What a pause or a priority can name of a job.
+KINDS = ("beamline", "visit", "recipe")
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """One held job, as far as the policy is concerned. Empty texts: not known.
+
+    :param number: its place: first in, lowest number.
+    :param taken: when it was held.
+    """
+
+    number: int
+    cluster: str
+    taken: float = 0.0
+    beamline: str = ""
+    visit: str = ""
+    recipe: str = ""
+    dcid: int | None = None
+    job: int | None = None
+
+    def names(self) -> tuple[str, str, str]:
+        """Return what pauses and priorities look at: beamline, visit and recipe."""
+        return self.beamline, self.visit, self.recipe
+
+
+@dataclass(frozen=True, slots=True)
+class Statistic:
+    """How many jobs of ours waited on a cluster at a time."""
+
+    cluster: str
+    waiting: int
+    timestamp: float
+
+
+@dataclass(frozen=True, slots=True)
+class Pause:
+    """Jobs of a beamline, visit or recipe stay held until it ends by itself.
+
+    :param kind: one of KINDS.
+    """
+
+    kind: str
+    name: str
+    until: float
+    owner: str
+    reason: str
+    number: int = 0
+
+    def keeps(self, job: Held, now: float) -> bool:
+        """Tell whether a job stays held because of this."""
+        return now < self.until and getattr(job, self.kind) == self.name
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What a site allows.
+
+    :param waiting: jobs that may wait, by cluster; one that is not named has no limit
+        configured, and its jobs are held.
+    :param timeout: seconds after which a statistic is too old.
+    :param capacity: releases, by cluster, that need no statistic; it stands in for them.
+    :param weights: priority by name of a recipe, visit or beamline; those of a job add up.
+    """
+
+    waiting: Mapping[str, int] = field(default_factory=lambda: dict(LIMITS))
+    timeout: float = TIMEOUT
+    capacity: Mapping[str, int] = field(default_factory=dict)
+    weights: Mapping[str, int] = field(default_factory=dict)

@@ -1,0 +1,259 @@
+"""The store of held jobs and the backlog on it, in a file and on a real MariaDB."""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from freezegun import freeze_time
+from sqlalchemy import insert
+
+from dlstbx_cli.database.connection import connect
+from dlstbx_cli.database.held import LEASE, HeldJobs
+from dlstbx_cli.database.held_tables import JOBS, PAUSES
+from dlstbx_cli.services.backlog import STATISTICS_TOPIC, StoredBacklog
+from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.held.values import SETTLING, Held, Limits, Pause, Statistic
+from dlstbx_cli.services.message import Message, Queue, Topic
+
+NOW = "2026-11-25T12:00:00"
+LIMIT = 10
+
+
+@pytest.fixture(params=["sqlite", "mariadb"])
+def url(request: pytest.FixtureRequest, tmp_path: Any) -> str:
+    if request.param == "sqlite":
+        return f"sqlite:///{tmp_path}/state.sqlite3"
+    server = request.getfixturevalue("mariadb_server")
+    return str(server.state_url())
+
+
+@pytest.fixture
+def store(url: str) -> Iterator[HeldJobs]:
+    engine = connect(url, create=True)
+    yield HeldJobs(engine)
+    engine.dispose()
+
+
+def message(number: int, **parameters: Any) -> Message:
+    body = {"parameters": {"ispyb_process": number, **parameters}}
+    return Message(Queue("mimas.held"), body, {"dlstbx-id": f"held-{number}"})
+
+
+def job(number: int, **more: Any) -> tuple[Held, Message]:
+    return Held(0, more.pop("cluster", "slurm"), job=number, **more), message(number)
+
+
+def statistic(waiting: int, cluster: str = "slurm", timestamp: float | None = None) -> Message:
+    body = {
+        "statistic-group": "cluster",
+        "statistic": "job-states",
+        "statistic-cluster": cluster,
+        "statistic-timestamp": time.time() if timestamp is None else timestamp,
+        "PENDING": waiting,
+    }
+    return Message(Topic(STATISTICS_TOPIC), body)
+
+
+def backlog(store: HeldJobs, **options: Any) -> StoredBacklog:
+    limits = Limits(options.pop("waiting", {"slurm": LIMIT}), **options)
+    return StoredBacklog(store, limits, time.time)
+
+
+def jobs(messages: list[Message]) -> list[int]:
+    return [message.body["parameters"]["ispyb_process"] for message in messages]
+
+
+def test_a_job_is_held_once(store: HeldJobs) -> None:
+    assert store.hold(*job(1, visit="v", beamline="i03", recipe="r", dcid=5))
+    assert not store.hold(*job(1))
+    (entry,) = store.entries()
+    assert entry.state == "held"
+    assert entry.message == message(1)
+    assert (entry.job.visit, entry.job.dcid, entry.job.job) == ("v", 5, 1)
+    assert store.clusters() == {"slurm": 1}
+
+
+def test_a_statistic_is_the_newest_one(store: HeldJobs) -> None:
+    store.note(Statistic("slurm", 5, 100.0))
+    store.note(Statistic("slurm", 7, 99.0))
+    store.note(Statistic("iris", 1, 50.0))
+    store.note(Statistic("slurm", 6, 101.5))
+    assert store.statistics() == {
+        "slurm": Statistic("slurm", 6, 101.5),
+        "iris": Statistic("iris", 1, 50.0),
+    }
+
+
+def test_held_jobs_go_when_there_is_room(store: HeldJobs) -> None:
+    with freeze_time(NOW) as clock:
+        service = backlog(store)
+        for number in range(20):
+            assert service.handle(message(number)) == []
+        assert service.due() == []  # nothing before the first statistic
+        service.observe(statistic(4))
+        assert jobs(service.due()) == list(range(6))
+        service.sent()
+        assert service.due() == []
+        clock.tick(30)
+        service.observe(statistic(4))  # taken before Slurm can have seen them
+        assert service.due() == []
+        clock.tick(SETTLING)
+        service.observe(statistic(0))
+        assert jobs(service.due()) == list(range(6, 16))
+        service.sent()
+        assert store.clusters() == {"slurm": 4}
+        clock.tick(400)
+        assert service.due() == []  # its last statistic is too old
+
+
+def test_what_is_released_keeps_its_identity(store: HeldJobs) -> None:
+    with freeze_time(NOW) as clock:
+        service = backlog(store, capacity={"slurm": 1})
+        service.handle(message(1))
+        (first,) = service.due()
+        assert first.destination == Queue("processing_recipe")
+        # Killed before it could say that they were sent: another one sends the same.
+        clock.tick(LEASE - 1)
+        assert backlog(store, capacity={"slurm": 9}).due() == []
+        clock.tick(2)
+        (again,) = backlog(store, capacity={"slurm": 0}).due()
+        assert again.identity == first.identity
+
+
+def test_a_capacity_is_used_once(store: HeldJobs) -> None:
+    service = backlog(store, capacity={"slurm": 3})
+    for number in range(5):
+        service.handle(message(number))
+    assert jobs(service.due()) == [0, 1, 2]
+    service.sent()
+    assert service.due() == []
+    assert store.clusters() == {"slurm": 2}
+
+
+def test_two_releasers_together_keep_the_limit(url: str, store: HeldJobs) -> None:
+    for number in range(100):
+        store.hold(*job(number))
+    store.note(Statistic("slurm", 0, time.time()))
+    found: list[int] = []
+    start = threading.Barrier(4)
+
+    def work() -> None:
+        engine = connect(url)
+        service = StoredBacklog(HeldJobs(engine), Limits({"slurm": 25}), time.time)
+        start.wait()
+        found.extend(jobs(service.due()))
+        service.sent()
+        engine.dispose()
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert sorted(found) == list(range(25))
+
+
+def test_visits_take_turns_over_time(store: HeldJobs) -> None:
+    for number in range(50):
+        store.hold(*job(number, visit="big"))
+    for number in range(50, 53):
+        store.hold(*job(number, visit="small"))
+    orders = []
+    for _ in range(3):
+        service = backlog(store, capacity={"slurm": 1})
+        orders += jobs(service.due())
+        service.sent()
+        time.sleep(0.005)
+    assert orders == [0, 50, 1]
+
+
+def test_pauses_keep_and_end(store: HeldJobs) -> None:
+    with freeze_time(NOW) as clock:
+        store.hold(*job(1, visit="a"))
+        store.hold(*job(2, visit="b"))
+        pause = Pause("visit", "a", time.time() + 60, "me", "users asleep")
+        number = store.pause(pause)
+        (seen,) = store.pauses()
+        assert (seen.number, seen.owner, seen.reason) == (number, "me", "users asleep")
+        service = backlog(store, capacity={"slurm": 2})
+        assert jobs(service.due()) == [2]
+        service.sent()
+        clock.tick(61)
+        assert store.pauses() == []
+        assert jobs(backlog(store, capacity={"slurm": 2}).due()) == [1]
+
+
+def test_a_pause_can_be_ended(store: HeldJobs) -> None:
+    store.pause(Pause("visit", "a", time.time() + 60, "me", ""))
+    store.pause(Pause("beamline", "i03", time.time() + 60, "me", ""))
+    (ended,) = store.resume(PAUSES.c.name == "a")
+    assert ended.name == "a"
+    assert [pause.name for pause in store.pauses()] == ["i03"]
+
+
+def test_a_person_releases_and_cancels(store: HeldJobs) -> None:
+    for number in range(4):
+        store.hold(*job(number))
+    first, second, third, _ = [held.number for held in store.held()]
+    (entry,) = store.take([first], "me", "urgent")
+    assert entry.message == message(0)
+    store.released([first])
+    assert store.take([first], "me", "again") == []
+    assert store.cancel([first, second], "me", "not wanted") == [second]
+    states = {entry.job.number: (entry.state, entry.owner) for entry in store.entries()}
+    assert states[first] == ("released", "me")
+    assert states[second] == ("cancelled", "me")
+    assert [held.number for held in store.held(JOBS.c.id <= third)] == [third]
+
+
+def test_wrong_messages_are_rejected_and_not_held(store: HeldJobs) -> None:
+    wrong = Message(Queue("mimas.held"), {"parameters": {"statistic-cluster": 5}})
+    with pytest.raises(Rejected):
+        backlog(store).handle(wrong)
+    assert store.clusters() == {}
+
+
+def test_a_run_that_ends_may_wait_for_a_statistic(store: HeldJobs) -> None:
+    service = StoredBacklog(store, Limits(), time.time, time.time() + 60)
+    assert not service.expects()  # nothing is held
+    service.handle(message(1))
+    assert service.expects()
+    service.observe(statistic(0))
+    assert not service.expects()
+
+
+def test_thousands_are_ordered_quickly(store: HeldJobs) -> None:
+    store.clusters()  # makes the tables
+    rows = [
+        {
+            "identity": f"i{number}",
+            "cluster": "slurm",
+            "beamline": "i03",
+            "visit": f"v{number % 7}",
+            "recipe": "r",
+            "dcid": number,
+            "job": number,
+            "taken": number,
+            "state": "held",
+            "changed": 0,
+            "owner": "",
+            "reason": "",
+            "headers": "{}",
+            "body": json.dumps(message(number).body),
+        }
+        for number in range(10_000)
+    ]
+    with store._engine.begin() as connection:
+        connection.execute(insert(JOBS), rows)
+    service = backlog(store, waiting={"slurm": 200})
+    service.observe(statistic(0))
+    began = time.monotonic()
+    messages = service.due()
+    service.sent()
+    assert len(messages) == 200
+    assert time.monotonic() - began < 2

@@ -123,8 +123,6 @@ def _jobs(run: Run, store: HeldLists, wanted: Wanted, now: float) -> None:
             one.state,
             shown(one.changed),
             age((now if one.state == "held" else one.changed) - one.job.taken),
-            one.job.cluster,
-            one.job.beamline or None,
             one.job.visit or None,
             one.job.recipe or None,
             one.job.dcid,
@@ -133,8 +131,8 @@ def _jobs(run: Run, store: HeldLists, wanted: Wanted, now: float) -> None:
         )
         for one in store.latest(wanted, _ROWS)
     ]
-    columns = ["id", "state", "since", "waited", "cluster", "beamline", "visit", "recipe", "DCID"]
-    print_table([*columns, "owner", "reason"], rows)
+    columns = ["id", "state", "since", "waited", "visit", "recipe", "DCID", "owner", "reason"]
+    print_table(columns, rows)
     left = store.count(wanted) - len(rows)
     if left > 0:
         run.say(f"{backlogs.counted(left, 'earlier job')} not shown (on a pipe all are)")

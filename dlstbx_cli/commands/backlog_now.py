@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from typing import Any
 
@@ -39,34 +40,45 @@ def main_command(
     with closing(connect(options.broker_url(run, broker))) as link:
         # With no broker there, nothing is claimed.
         link.check()
-        gone = _release(store, link, numbers, why)
+        gone, refused = _release(run, store, link, numbers, why)
     run.say(f"released {backlogs.counted(len(gone))}")
-    left = [str(number) for number in numbers if number not in gone]
+    left = [str(number) for number in numbers if number not in gone | refused]
     if left:
         run.say(f"not held: {', '.join(left)} (see backlog-show)")
-    return REJECTED if left else DONE
+    return REJECTED if left or refused else DONE
 
 
 main = main_command.main
 
 
-def _release(store: Any, link: Any, numbers: Sequence[int], reason: str) -> set[int]:
-    """Claim jobs, send them, note that they went; return their numbers.
+def _release(
+    run: Run, store: Any, link: Any, numbers: Sequence[int], reason: str
+) -> tuple[set[int], set[int]]:
+    """Claim jobs, send them, note that they went; return which went, and which are dead letters.
 
     Killed in between, the claim is what is left, and backlog-release takes it over.
     """
-    from dlstbx_cli.services.backlog import released
-    from dlstbx_cli.services.errors import Unavailable
+    from dlstbx_cli.services.backlog import StoredBacklog, released
+    from dlstbx_cli.services.errors import Rejected, Unavailable
+    from dlstbx_cli.services.message import dead_letter
 
+    gone: set[int] = set()
+    refused: set[int] = set()
     entries = store.take(numbers, user_name()[: backlogs.NAME], reason)
-    if not entries:
-        return set()
-    gone = [entry.job.number for entry in entries]
     try:
-        link.send([message for entry in entries for message in released(entry.message)])
-        store.released(gone)
+        # One by one: what the broker does not take is not to keep the others.
+        for entry in entries:
+            number = entry.job.number
+            try:
+                link.send(released(entry.message))
+                gone.add(number)
+            except Rejected as error:
+                queue = StoredBacklog.queue
+                link.send([dead_letter(entry.message, queue, str(error), run.name, time.time())])
+                run.say(f"job {number}: {error} (see dlq-ls)")
+                refused.add(number)
+            store.released([number])
     except Unavailable as error:
-        raise Unavailable(
-            f"{error}; {backlogs.counted(len(gone))} claimed: backlog-release sends what is left"
-        ) from error
-    return set(gone)
+        left = backlogs.counted(len(entries) - len(gone | refused))
+        raise Unavailable(f"{error}; {left} claimed: backlog-release sends what is left") from error
+    return gone, refused

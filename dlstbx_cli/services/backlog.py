@@ -23,6 +23,7 @@ from dlstbx_cli.services.held.values import (
 )
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
+from dlstbx_cli.services.service import Departure
 
 STATISTICS_TOPIC = statistics.TOPIC
 #: Seconds between two looks at the store for what no message tells: a job that somebody else
@@ -122,8 +123,8 @@ class StoredBacklog:
             self._store.note(found)
             self._look_at, self._told = 0.0, True
 
-    def due(self) -> list[Message]:
-        """Return the messages of the jobs that go now, claimed in the store for us."""
+    def due(self) -> list[Departure]:
+        """Return the jobs that go now, claimed in the store for us."""
         now = self._now()
         if self._look_at <= now < self._look_at + INTERVAL:
             return []
@@ -135,7 +136,7 @@ class StoredBacklog:
             self._spent[cluster] += len(claimed)
             entries += claimed
         self._going = [entry.job.number for entry in entries]
-        return [message for entry in entries for message in self._messages(entry)]
+        return [_departure(entry) for entry in entries]
 
     def sent(self) -> None:
         """Note that what was due has been sent; there may be more."""
@@ -164,14 +165,18 @@ class StoredBacklog:
     def _chosen(self, held: Iterable[Held], seen: Seen, free: int) -> Sequence[Held]:
         return policy.release(held, free, self._limits, seen.pauses, seen.served, self._now())
 
-    def _messages(self, entry: Entry) -> list[Message]:
-        logger.info(
-            "job %s released to %s",
-            entry.job.job,
-            entry.job.cluster,
-            extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
-        )
-        return released(entry.message)
+
+def _departure(entry: Entry) -> Departure:
+    logger.info(
+        "job %s released to %s",
+        entry.job.job,
+        entry.job.cluster,
+        extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
+    )
+    try:
+        return Departure(entry.message, released(entry.message))
+    except Rejected as error:
+        return Departure(entry.message, (), str(error))
 
 
 class _Known:

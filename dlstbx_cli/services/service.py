@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
 from dlstbx_cli.services.message import Message
@@ -37,6 +38,20 @@ class Service(Protocol):
         """Take note of a broadcast. Raises Rejected if it makes no sense."""
 
 
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Something that a service sends of its own accord.
+
+    :param origin: the message that it comes from: the dead letter, if it cannot be sent.
+    :param messages: what is sent, with its identities.
+    :param fault: why it cannot even be made; None: it can.
+    """
+
+    origin: Message
+    messages: Sequence[Message]
+    fault: str | None = None
+
+
 @runtime_checkable
 class Initiative(Protocol):
     """What a service has that also sends of its own accord, at a time of its choosing.
@@ -44,11 +59,11 @@ class Initiative(Protocol):
     Every method raises Unavailable.
     """
 
-    def due(self) -> Sequence[Message]:
-        """Return the messages to send now, with their identities; asked again and again."""
+    def due(self) -> Sequence[Departure]:
+        """Return what is to be sent now; asked again and again."""
 
     def sent(self) -> None:
-        """Take note that these messages have been sent, and confirmed."""
+        """Take note that all of it has been sent, or become a dead letter, and is confirmed."""
 
     def expects(self) -> bool:
         """Tell whether a run that ends when the queue is empty should still wait."""

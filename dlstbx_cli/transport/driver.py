@@ -26,7 +26,7 @@ from dlstbx_cli.services.errors import (
     Unavailable,
 )
 from dlstbx_cli.services.message import ATTEMPT_HEADER, ID_HEADER, Message, dead_letter
-from dlstbx_cli.services.service import Initiative, Service
+from dlstbx_cli.services.service import Departure, Initiative, Service
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
 from dlstbx_cli.transport.stop import Stop
 from dlstbx_cli.transport.trace import trace
@@ -146,12 +146,33 @@ class _Run:
         if self._initiative is None:
             return False
         self._initiated = time.monotonic()
-        messages = self._initiative.due()
-        if messages:
-            self._link.send(messages)
-            self._tally.handled += len(messages)
+        departures = self._initiative.due()
+        sound = [one for one in departures if one.fault is None]
+        try:
+            self._depart(*sound)
+        except Rejected:
+            # What the broker does not take is not to keep the others.
+            for one in sound:
+                try:
+                    self._depart(one)
+                except Rejected as error:
+                    self._refuse(one, str(error))
+        for one in departures:
+            if one.fault is not None:
+                self._refuse(one, one.fault)
         self._initiative.sent()
-        return bool(messages)
+        return bool(departures)
+
+    def _depart(self, *departures: Departure) -> None:
+        if messages := [message for one in departures for message in one.messages]:
+            self._link.send(messages)
+            self._tally.handled += len(departures)
+
+    def _refuse(self, departure: Departure, reason: str) -> None:
+        service = self._service
+        letter = dead_letter(departure.origin, service.queue, reason, service.name, time.time())
+        self._link.send([letter])
+        self._say_rejected(Delivery(departure.origin, "a message due"), reason)
 
     def _expects(self) -> bool:
         expects = self._initiative is not None and self._initiative.expects()

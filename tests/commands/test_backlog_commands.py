@@ -296,6 +296,19 @@ class TestNow:
         assert outcome.code == 75
         assert "1 job claimed: backlog-release sends what is left" in outcome.err
 
+    def test_what_the_broker_does_not_take_is_a_dead_letter(self, store: HeldJobs) -> None:
+        recipe = {"5": {"queue": "mimas.held", "output": 6}, "6": {"queue": "a\nb"}}
+        body = {"recipe": recipe, "recipe-pointer": 5, "payload": {"parameters": {}}}
+        store.hold(Held(0, "slurm"), Message(Queue("mimas.held"), body))
+        outcome = run("backlog-now", 6, 2)
+        assert outcome.code == 1
+        assert "job 6: the queue must be a printable name" in outcome.err
+        assert "not held" not in outcome.err
+        assert sent() == [2]
+        (letter,) = run("dlq-ls").lines
+        assert (letter["queue"], letter["rejected_by"]) == ("dlq.mimas.held", "backlog-now")
+        assert ids(run("backlog-ls")) == [1, 3, 4, 5]
+
 
 class TestCancel:
     @pytest.mark.parametrize(

@@ -19,6 +19,7 @@ from dlstbx_cli.services.backlog import STATISTICS_TOPIC, StoredBacklog
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.held.values import SETTLING, Held, Limits, Pause, Statistic
 from dlstbx_cli.services.message import Message, Queue, Topic
+from dlstbx_cli.services.service import Departure
 
 NOW = "2026-11-25T12:00:00"
 LIMIT = 10
@@ -64,8 +65,12 @@ def backlog(store: HeldJobs, **options: Any) -> StoredBacklog:
     return StoredBacklog(store, limits, time.time)
 
 
-def jobs(messages: list[Message]) -> list[int]:
-    return [message.body["parameters"]["ispyb_process"] for message in messages]
+def jobs(departures: list[Departure]) -> list[int]:
+    return [
+        message.body["parameters"]["ispyb_process"]
+        for departure in departures
+        for message in departure.messages
+    ]
 
 
 def test_a_job_is_held_once(store: HeldJobs) -> None:
@@ -115,13 +120,14 @@ def test_what_is_released_keeps_its_identity(store: HeldJobs) -> None:
     with freeze_time(NOW) as clock:
         service = backlog(store, capacity={"slurm": 1})
         service.handle(message(1))
-        (first,) = service.due()
+        ((first,),) = (departure.messages for departure in service.due())
         assert first.destination == Queue("processing_recipe")
         # Killed before it could say that they were sent: another one sends the same.
         clock.tick(LEASE - 1)
         assert backlog(store, capacity={"slurm": 9}).due() == []
         clock.tick(2)
-        (again,) = backlog(store, capacity={"slurm": 0}).due()
+        takes_over = backlog(store, capacity={"slurm": 0})
+        ((again,),) = (departure.messages for departure in takes_over.due())
         assert again.identity == first.identity
 
 

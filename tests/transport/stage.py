@@ -51,11 +51,11 @@ def filter_() -> int:
         return exit_code(run(Echo(), pipe, Way.FILTER, stop))
 
 
-def listen(url: str) -> int:
+def listen(url: str, attempts: str = "5", way: str = "listen") -> int:
     with Stop() as stop, closing(connect(url, scratch=scratch())) as broker:
         say("ready")
         with closing(broker.consumer("in", ("news",))) as link:
-            return exit_code(run(Echo(), link, Way.LISTEN, stop))
+            return exit_code(run(Echo(), link, Way(way), stop, int(attempts)))
 
 
 def take(url: str, queue: str, number: str) -> int:

@@ -18,11 +18,14 @@ from dlstbx_cli.services.errors import (
     Unavailable,
 )
 from dlstbx_cli.services.message import Message, Queue, Topic, derived_id
+from dlstbx_cli.services.service import Departure
+from dlstbx_cli.transport.broker import connect
 from dlstbx_cli.transport.driver import Tally, Way, exit_code, run
 from dlstbx_cli.transport.envelope import parse, render
 from dlstbx_cli.transport.pipe import Pipe
 from dlstbx_cli.transport.sqlite import SqliteBroker
 from dlstbx_cli.transport.stop import Stop
+from tests.transport.broker_contract import stage
 
 WAYS = [Way.FILTER, Way.ONCE, Way.LISTEN]
 
@@ -433,7 +436,11 @@ class Eager(Service):
 
     def due(self):
         self.going, self.kept = self.kept[:2], self.kept[2:]
-        return [Message(Queue("out"), one.body, {"dlstbx-id": one.identity}) for one in self.going]
+        return [Departure(one, [self.made(one)]) for one in self.going]
+
+    def made(self, message):
+        name = "\n" if message.body == "bad" else "out"
+        return Message(Queue(name), message.body, {"dlstbx-id": message.identity})
 
     def sent(self):
         self.confirmed += [one.body for one in self.going]
@@ -453,6 +460,27 @@ def test_once_sends_all_that_is_due_before_it_ends(broker):
     assert exit_code(tally) == 0
 
 
+def test_what_the_broker_refuses_keeps_nothing_else(broker):
+    service = Eager()
+    _, tally, out = drive(Way.ONCE, ["a", "bad", "c"], broker, service)
+    assert bodies(out, "out") == ["a", "c"]
+    (letter,) = [message for message in out if message.destination == Queue("dlq.in")]
+    assert letter.body == "bad"
+    assert letter.identity == "bad"
+    assert service.confirmed == ["a", "bad", "c"]
+    assert exit_code(tally) == 1
+
+
+def test_what_cannot_even_be_made_is_a_dead_letter(broker):
+    class Clumsy(Eager):
+        def due(self):
+            return [Departure(one.origin, (), "no way") for one in super().due()]
+
+    _, tally, out = drive(Way.ONCE, ["a"], broker, Clumsy())
+    assert [(m.body, m.headers["dlstbx-error"]) for m in out] == [("a", "no way")]
+    assert tally.rejected == 1
+
+
 def test_what_is_due_and_cannot_be_sent_is_not_confirmed(broker):
     service = Eager()
     with mock.patch(
@@ -461,6 +489,42 @@ def test_what_is_due_and_cannot_be_sent_is_not_confirmed(broker):
         _, tally, _ = drive(Way.ONCE, ["a"], broker, service)
     assert tally.unavailable == "x"
     assert service.confirmed == []
+
+
+@pytest.mark.parametrize("kind", ["sqlite", "rabbitmq_server", "activemq_server"])
+def test_a_message_that_kills_its_consumer_is_given_up(kind, request, tmp_path, monkeypatch):
+    """Those around it, which the dead had in hand as well, are all handled."""
+    if kind == "sqlite":
+        url = f"sqlite:///{tmp_path}/queue.sqlite3"
+    else:
+        server = request.getfixturevalue(kind)
+        # A dead consumer's messages take a moment to come back: an empty queue is not the end.
+        url = server.url(**server.place(), idle=1)
+    monkeypatch.setenv("SCRATCH", str(tmp_path / "scratch"))
+    poison = {"die": True, "environment": {"ID": "e"}}
+    given = [0, 1, poison, *range(3, 9), {"die": True, "second": True}, 10]
+    with closing(connect(url)) as broker:
+        broker.send([Message(Queue("in"), body, {"dlstbx-id": f"i{body}"}) for body in given])
+        codes = []
+        while not codes or (codes[-1] < 0 and len(codes) < 10):
+            with stage("listen", url, "3", "once") as child:
+                codes.append(child.wait(20))
+        # Three deaths by each. But a network broker does not tell whether the second one,
+        # received ahead, was begun: a death of the first one counts for it.
+        assert codes == [-9] * (6 if kind == "sqlite" else 5) + [1]
+        letters = broker.peek("dlq.in")
+        assert [letter.body for letter in letters] == [poison, given[9]]
+        for letter in letters:
+            assert letter.headers["dlstbx-id"] == f"i{letter.body}"
+            assert letter.headers["dlstbx-attempt"] == "3"
+            assert letter.headers["dlstbx-error"] == "it has ended its consumer 3 times"
+        results = {message.identity: message.body for message in broker.peek("out")}
+        innocent = [body for body in given if not isinstance(body, dict)]
+        assert sorted(results.values()) == innocent
+        assert set(results) == {derived_id(f"i{body}", 0) for body in innocent}
+        assert broker.peek("in") == []
+    if kind != "sqlite":
+        assert list((tmp_path / "scratch" / "attempts").iterdir()) == []
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,7 @@ import pytest
 
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.message import Message, Topic
-from dlstbx_cli.transport import sqlite_rows
+from dlstbx_cli.transport import sqlite_file, sqlite_rows
 from dlstbx_cli.transport.sqlite import SqliteBroker
 from tests.transport.broker_contract import SOON, BrokerContract, stage, take, to
 
@@ -174,6 +174,57 @@ def test_a_file_that_cannot_be_used(tmp_path, kind):
         SqliteBroker(path)
     assert str(path) in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def of_the_layout_before(path):
+    """Make the file what the program before made: layout 1, without deaths."""
+    with closing(sqlite3.connect(path)) as connection:
+        connection.execute("ALTER TABLE messages DROP COLUMN deaths")
+        connection.execute("PRAGMA user_version = 1")
+
+
+def test_a_file_of_the_layout_before_is_taken_over(path):
+    with closing(SqliteBroker(path)) as broker:
+        broker.send([to("q", body, headers={"h": "x"}) for body in range(3)])
+        broker.send([to("q", "late", delay=3600), Message(Topic("t"), "news")])
+    with stage("take", f"sqlite:///{path}", "q", "1") as child:
+        child.stdout.readline()
+        child.kill()
+    of_the_layout_before(path)
+    with closing(SqliteBroker(path)) as broker, closing(broker.consumer("q", ["t"])) as link:
+        assert [m.body for m in broker.peek("q")] == [0, 1, 2, "late"]
+        assert take(link, 4) == ["news", 0, 1, 2]
+        broker.send([to("q", "new")])
+        with stage("take", f"sqlite:///{path}", "q", "1") as child:
+            child.stdout.readline()
+            child.kill()
+        delivery = link.receive(SOON)
+        assert (delivery.message.body, delivery.attempts) == ("new", 2)
+
+
+def test_many_may_take_it_over_at_once(path):
+    with closing(SqliteBroker(path)) as broker:
+        broker.send([to("q", 0)])
+    of_the_layout_before(path)
+    children = [stage("send", f"sqlite:///{path}", "q", str(number), "3") for number in range(6)]
+    assert [child.wait(30) for child in children] == [0] * 6
+    for child in children:
+        child.stdout.close()
+    with closing(SqliteBroker(path)) as broker:
+        assert len(broker.peek("q")) == 19
+
+
+def test_an_upgrade_that_is_interrupted_is_done_again(path, monkeypatch):
+    with closing(SqliteBroker(path)) as broker:
+        broker.send([to("q", 1)])
+    of_the_layout_before(path)
+    broken = sqlite_file._UPGRADE.replace("PRAGMA", "SELECT nothing; PRAGMA")
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite_file, "_UPGRADE", broken)
+        with pytest.raises(Misconfigured, match="nothing"):
+            SqliteBroker(path)
+    with closing(SqliteBroker(path)) as broker:
+        assert [m.body for m in broker.peek("q")] == [1]
 
 
 def test_a_locked_file_is_unavailable(broker, path):

@@ -297,7 +297,8 @@ class StompConsumer:
     def _next_ready(self) -> Delivery | None:
         if self._heard:
             return self._heard.popleft()
-        if not self._ready:
+        if not self._ready or (self._awaited and self._held[self._ready[0][0]].came_back):
+            # If this one kills us, those before it are not to blame: they must have ended.
             return None
         _, delivery = heapq.heappop(self._ready)
         held = self._held[delivery.tag]

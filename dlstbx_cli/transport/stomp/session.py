@@ -6,6 +6,7 @@ done by the thread that asks for them, so that no work ever holds up the heart-b
 
 from __future__ import annotations
 
+import errno
 import itertools
 import time
 from collections.abc import Iterator, Mapping
@@ -200,8 +201,10 @@ def _open(settings: Settings, host: tuple[str, int], patience: float) -> Session
         raise
     except Exception as error:
         connection.transport.disconnect_socket()
-        reason = getattr(error, "strerror", None) or str(error) or type(error).__name__
-        raise Unavailable(f"{settings.shown}: {reason}") from error
+        reason = getattr(error, "strerror", None) or str(error)
+        if isinstance(error, AttributeError) or getattr(error, "errno", None) == errno.EBADF:
+            reason = ""  # lost between two steps: stomp.py trips over what is no longer there
+        raise Unavailable(f"{settings.shown}: {reason or _LOST}") from error
     session = Session(settings, connection, inbox)
     try:
         frame = session.next(max(0.1, deadline - time.monotonic()))

@@ -101,6 +101,7 @@ class Door:
 
     def __init__(self, target: int) -> None:
         self._target = target
+        self._connections: list[socket.socket] = []
         (self.port,) = free_ports(1)
 
     def open(self) -> None:
@@ -108,9 +109,11 @@ class Door:
         threading.Thread(target=self._accept, daemon=True).start()
 
     def close(self) -> None:
-        with suppress(OSError):
-            self._server.shutdown(socket.SHUT_RDWR)
-        self._server.close()
+        """Let nobody in any more, and end all connections, without a word."""
+        for one in (self._server, *self._connections):
+            with suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            one.close()
 
     def _accept(self) -> None:
         with suppress(OSError):
@@ -121,6 +124,7 @@ class Door:
                 except OSError:
                     inside.close()
                     continue
+                self._connections += inside, outside
                 for ends in ((inside, outside), (outside, inside)):
                     threading.Thread(target=self._pass_on, args=ends, daemon=True).start()
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import time
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -16,11 +19,19 @@ from dlstbx_cli.transport.stomp.publisher import DELAYED, _postponed
 NOW = 1_700_000_000.0
 
 
-@pytest.fixture
-def clock() -> Any:
-    with freeze_time("2023-11-14 22:13:20") as clock:
-        assert time.time() == NOW
-        yield clock
+def frozen(test: Callable[..., None]) -> Callable[..., None]:
+    """Give a test a clock that stands still; pytest's own goes on around it."""
+
+    @functools.wraps(test)
+    def at_that_time(*args: Any, **given: Any) -> None:
+        with freeze_time("2023-11-14 22:13:20") as clock:
+            assert time.time() == NOW
+            test(clock, *args, **given)
+
+    signature = inspect.signature(test)
+    others = [one for one in signature.parameters.values() if one.name != "clock"]
+    at_that_time.__signature__ = signature.replace(parameters=others)  # type: ignore[attr-defined]
+    return at_that_time
 
 
 def later(body: Any, seconds: float, queue: str = "q", **headers: str) -> Message:
@@ -34,6 +45,7 @@ def due(waiting: Waiting) -> list[Any]:
     return found
 
 
+@frozen
 def test_what_is_sent_of_a_message_with_a_delay(clock: Any) -> None:
     sent = later(1, 5, h="x")
     assert sent.destination == Queue(DELAYED)
@@ -44,6 +56,7 @@ def test_what_is_sent_of_a_message_with_a_delay(clock: Any) -> None:
         assert _postponed(at_once) is at_once
 
 
+@frozen
 def test_each_comes_due_in_its_time(clock: Any) -> None:
     waiting = Waiting()
     assert waiting.next_at() == float("inf")
@@ -64,6 +77,7 @@ def test_each_comes_due_in_its_time(clock: Any) -> None:
     assert due(waiting) == []
 
 
+@frozen
 def test_it_goes_on_as_it_was_sent(clock: Any) -> None:
     sent = later({"a": 1}, 5, **{"dlstbx-id": "i"})
     clock.tick(5)
@@ -71,6 +85,7 @@ def test_it_goes_on_as_it_was_sent(clock: Any) -> None:
     assert restored(sent).headers == {"dlstbx-id": "i"}
 
 
+@frozen
 def test_none_stays_in_hand_for_long(clock: Any) -> None:
     """It goes to the end of the queue and keeps its time, its queue and its identity."""
     waiting, message = Waiting(), later("x", 1000)
@@ -86,6 +101,7 @@ def test_none_stays_in_hand_for_long(clock: Any) -> None:
     assert time.time() - NOW < 1000 + delays.LONGEST
 
 
+@frozen
 def test_a_full_hand_lets_go_soon(clock: Any) -> None:
     waiting = Waiting()
     for number in range(delays.WINDOW):
@@ -96,6 +112,7 @@ def test_a_full_hand_lets_go_soon(clock: Any) -> None:
 
 
 @pytest.mark.parametrize("when", ["", "x", "nan", "inf", "-inf", "1e999", "0", "-5", None])
+@frozen
 def test_a_time_that_is_none_is_now(clock: Any, when: str | None) -> None:
     headers = {"dlstbx-for": "q"} | ({} if when is None else {"dlstbx-due": when})
     message = Message(Queue(DELAYED), 1, headers)
@@ -104,6 +121,7 @@ def test_a_time_that_is_none_is_now(clock: Any, when: str | None) -> None:
 
 
 @pytest.mark.parametrize("name", ["", "a/b", "a\nb", "*", "x" * 300, None])
+@frozen
 def test_what_is_for_no_queue_is_a_dead_letter(clock: Any, name: str | None) -> None:
     headers = {"dlstbx-due": "0", "dlstbx-id": "i"} | ({} if name is None else {"dlstbx-for": name})
     letter = sent_on(Message(Queue(DELAYED), 1, headers))

@@ -195,3 +195,15 @@ def test_a_look_sees_all(broker: Broker) -> None:
     broker.send([to("q", body) for body in range(1100)])
     assert [message.body for message in broker.peek("q")] == list(range(1100))
     assert [message.body for message in broker.peek("q", 3)] == [0, 1, 2]
+
+
+def test_looking_is_quick(activemq_server: Any, opened: Open) -> None:
+    """ActiveMQ waits for the kernel's acknowledgement between two small frames: 40 ms each."""
+    broker = opened(activemq_server.url(**activemq_server.place()))
+    broker.send([to("q", 1)])
+    times = []
+    for _ in range(10):
+        begin = time.monotonic()
+        assert [message.body for message in broker.peek("q")] == [1]
+        times.append(time.monotonic() - begin)
+    assert min(times) < 0.04

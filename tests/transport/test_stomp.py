@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from contextlib import closing
+
 import pytest
 
-from tests.transport.broker_contract import BrokerContract
+from dlstbx_cli.transport.broker import connect
+from tests.transport.broker_contract import SOON, BrokerContract, to
 
 #: The names that the contract uses: a broker that cannot list its queues is told them.
 QUEUES = "q,r,a,b,in,out"
@@ -27,3 +30,25 @@ class TestActiveMQ(BrokerContract):
     @pytest.fixture
     def url(self, activemq_server):
         return activemq_server.url(queues=QUEUES, idle=0.3, **activemq_server.place())
+
+
+@pytest.mark.parametrize("kind", ["rabbitmq_server", "activemq_server"])
+def test_a_service_ends_a_repeat_once_and_a_person_gets_both(kind, request, tmp_path, caplog):
+    server = request.getfixturevalue(kind)
+    url = server.url(idle=0.3, **server.place())
+    same = to("q", 1, headers={"dlstbx-id": "i"})
+    for scratch, wanted in ((tmp_path, [1, None]), (None, [1, 1])):
+        with (
+            closing(connect(url, scratch=scratch)) as broker,
+            closing(broker.consumer("q")) as link,
+        ):
+            found = []
+            for _ in range(2):
+                broker.send([same])
+                delivery = link.receive(SOON if wanted[len(found)] else 1)
+                found.append(delivery and delivery.message.body)
+                if delivery:
+                    link.commit(delivery, [])
+                    assert link.receive(0) is None
+            assert found == wanted
+    assert [record.action for record in caplog.records] == ["repeat"]

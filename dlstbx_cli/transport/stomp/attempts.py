@@ -31,6 +31,11 @@ class Attempts:
         self._directory = directory
         self._swept = False
 
+    @property
+    def counts(self) -> bool:
+        """Whether notes are kept: the consumer is a service."""
+        return self._directory is not None
+
     def begin(self, identity: str) -> int:
         """Note that a message which came back is begun; return which attempt this is."""
         if self._directory is None:

@@ -281,7 +281,8 @@ class StompConsumer:
             return
         message, fault = frames.message_of(frame, Queue(self._queue))
         is_later = name == _LATER
-        if not is_later and self._done.has(message):
+        # Only for a service: whoever takes messages by hand wants them all.
+        if not is_later and self._attempts.counts and self._done.repeated(message):
             session.send("ACK", {"id": frame.headers["ack"]})
             return
         came_back = frames.is_redelivered(frame.headers)

@@ -7,9 +7,12 @@ do all that follows a second time; instead it acknowledges what it has ended alr
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 
 from dlstbx_cli.services.message import ID_HEADER, Message
+
+logger = logging.getLogger("dlstbx_cli")
 
 #: Identities that are remembered: those of the last minutes, a few megabytes.
 _REMEMBERED = 20_000
@@ -21,13 +24,18 @@ class Done:
     def __init__(self) -> None:
         self._identities: dict[str, None] = {}
 
-    def has(self, message: Message) -> bool:
-        """Tell whether a message repeats one that has ended.
+    def repeated(self, message: Message) -> bool:
+        """Tell whether a message repeats one that has ended, and log it if so.
 
         One without an identity of its own is known by its content alone, and the same
         request may be made twice: it is no repeat.
         """
-        return message.headers.get(ID_HEADER) in self._identities
+        identity = message.headers.get(ID_HEADER)
+        if identity not in self._identities:
+            return False
+        extra = {"action": "repeat", "queue": message.destination.name}
+        logger.warning("message %s comes again, it has ended already", identity, extra=extra)
+        return True
 
     def add(self, identity: str, results: Iterable[str | None]) -> None:
         """Remember a message that has ended.

@@ -49,7 +49,9 @@ class Settings:
     :param vhost: the virtual host: RabbitMQ refuses an unknown one, ActiveMQ does not care.
     :param broker: ``activemq`` or ``rabbitmq``; None: as the broker says when it answers.
     :param queue_form: how a queue's name becomes a destination, ``{}`` being the name;
-        None: as the dialect finds it out.
+        None: as the dialect finds it out. With ``/amq/queue/{}`` every queue must be there:
+        RabbitMQ confirms, and throws away, what is sent to one that is not. Where
+        ``management`` is set that is asked for before, and the message is rejected.
     :param window: messages that a consumer has received and not acknowledged, at most.
     :param heartbeat: seconds between two signs of life in each direction; 0: none.
     :param timeout: seconds until a broker that does not answer counts as away.

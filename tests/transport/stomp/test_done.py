@@ -16,20 +16,20 @@ def message(identity: str | None) -> Message:
 def test_a_repeat_is_known() -> None:
     ended = Done()
     ended.add("a", ["b", None])
-    assert ended.has(message("a"))
-    assert not ended.has(message("b"))
+    assert ended.repeated(message("a"))
+    assert not ended.repeated(message("b"))
 
 
 def test_what_goes_back_to_a_queue_has_not_ended() -> None:
     ended = Done()
     ended.add("a", ["b", "a"])  # postponed, or a dead letter
-    assert not ended.has(message("a"))
+    assert not ended.repeated(message("a"))
 
 
 def test_a_message_without_an_identity_is_no_repeat() -> None:
     ended = Done()
     ended.add(message(None).identity, [])
-    assert not ended.has(message(None))
+    assert not ended.repeated(message(None))
 
 
 def test_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -37,4 +37,4 @@ def test_the_oldest_is_forgotten(monkeypatch: pytest.MonkeyPatch) -> None:
     ended = Done()
     for identity in "abc":
         ended.add(identity, [])
-    assert [ended.has(message(identity)) for identity in "abc"] == [False, True, True]
+    assert [ended.repeated(message(identity)) for identity in "abc"] == [False, True, True]

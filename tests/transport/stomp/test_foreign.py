@@ -56,9 +56,7 @@ def received(broker: Broker, queue: str = "q") -> Delivery:
     [
         ("hello", "hello", "not JSON"),
         ("", "", "not JSON"),
-        ("{'a': 1}", "{'a': 1}", "not JSON"),
         (b"\x80\x02}q\x00.\x00", "\\x80\x02}q\0.\0", "not UTF-8 at byte 1"),
-        (b"\n\n\0\n", "\n\n\0\n", "not JSON"),
         ("[" * 300 + "]" * 300, "[" * 300 + "]" * 300, "nested too deeply"),
         ("é" * 100_000, "é" * 100_000, "not JSON"),
     ],

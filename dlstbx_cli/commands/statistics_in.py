@@ -1,4 +1,4 @@
-"""``cluster-stats | backlog-release --once``: statistics that come by standard input."""
+"""``... | backlog-release --once``: statistics that come by standard input."""
 
 from __future__ import annotations
 

@@ -116,8 +116,9 @@ class Broker(Protocol):
     def consumer(self, queue: str, topics: Sequence[str] = ()) -> Link:
         """Return a new consumer of a queue that listens to topics as well.
 
-        It gets the queue's messages in order, and every broadcast since its first receive
-        before the next message; the last known broadcasts first, where a broker keeps them.
+        It gets the queue's messages in order, and every broadcast since its first receive,
+        each topic's in order; one that has arrived goes before the next message. The last
+        known broadcasts come first, where a broker keeps them.
         """
 
     def peek(self, queue: str, maximum: int | None = None) -> list[Message]:

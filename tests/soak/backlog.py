@@ -17,7 +17,7 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -25,21 +25,19 @@ from typing import Any
 
 from sqlalchemy import exists, select
 
-from dlstbx_cli.database.connection import connect as engine_at
 from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.held import HeldJobs
-from dlstbx_cli.database.held_tables import GOING, JOBS, RELEASED
+from dlstbx_cli.database.held_tables import GOING, JOBS
 from dlstbx_cli.services.errors import Unavailable
-from dlstbx_cli.services.message import derived_id
 from dlstbx_cli.transport.broker import connect
-from tests.soak import held, site
-from tests.soak.clusters import Clusters, Copy
+from tests.soak import audit, held, site
+from tests.soak.clusters import Clusters
 
 _QUEUES = (held.QUEUE, held.RELEASED, f"dlq.{held.QUEUE}", f"dlq.{held.RELEASED}")
 #: How many jobs have been sent, as a share, when the first is killed.
 _AT_ONCE = 0.3
-#: Seconds before the death of a broker: what arrived then it may deliver again without a word.
-_UNSURE = 2.0
+#: Seconds: what has been claimed for longer was left by one that died before.
+_FRESH = 0.2
 
 
 @dataclass(frozen=True)
@@ -79,7 +77,7 @@ def run(
     releasers = held.Releasers(folder, broker.url, state, options, plan.pace)
     # Dice of their own: threads would throw them in another order each time.
     others = random.Random(dice.random())
-    clusters = Clusters(broker.url, plan.names, plan.limit, plan.pace, others, folder)
+    clusters = Clusters(broker.url, plan.names, plan.limit, plan.pace, others)
     storm = Storm(broker, plan, dice, releasers, clusters, HeldJobs.at(state), say)
     began = time.monotonic()
     try:
@@ -90,20 +88,39 @@ def run(
         faults = storm.finish()
     finally:
         storm.end()
-    faults += storm.faults + releasers.complaints()
-    claimed = claims(state)
-    faults += missing(plan, clusters.copies, claimed)
-    took = time.monotonic() - began
-    for line in report(plan, storm, clusters, claimed, took, faults):
+    claimed = audit.claims(state)
+    peaks = [
+        max(audit.peak(clusters, name, claimed, repeats=repeats) for name in plan.names)
+        for repeats in (False, True)
+    ]
+    for line in _report(plan, storm, peaks, time.monotonic() - began):
         say(line)
-    return faults
+    if peaks[0] > plan.limit:
+        faults.append(f"{peaks[0]} waited or were on their way, the limit is {plan.limit}")
+    faults += audit.missing(plan.jobs, clusters.copies, claimed)
+    return faults + storm.faults + releasers.complaints()
+
+
+def _report(plan: Plan, storm: Storm, peaks: Sequence[int], took: float) -> list[str]:
+    again = audit.repeats(storm.clusters.copies, storm.outages)
+    counts = again.by_releasers
+    return [
+        f"{plan.jobs} jobs, {plan.clusters} clusters with {plan.limit} each; {plan.kills} kills of"
+        f" {plan.instances} releasers, {storm.struck} with a claim in hand,"
+        f" {len(storm.outages)} of the broker, {took:.0f} s",
+        f"{len(storm.clusters.arrived)} jobs released, {counts.total()} repeats under the same"
+        f" identity, of {len(counts)} jobs, each at most {max(counts.values(), default=0)};"
+        f" {again.by_broker} delivered again by the broker",
+        f"waiting or on their way at most: {peaks[0]} of {plan.limit};"
+        f" with the repeats as jobs of their own: {peaks[1]}",
+    ]
 
 
 @dataclass
 class Storm:
     """The releasers, and what befalls them.
 
-    :param struck: deaths of a releaser while a job was claimed and not yet marked released.
+    :param struck: deaths while a job had just been claimed, and not yet marked released.
     :param outages: when the broker was killed.
     """
 
@@ -181,14 +198,14 @@ class Storm:
 
     def _kill(self) -> None:
         """Kill one; now and then all at once."""
-        all_of_them = self.dice.random() < 0.15
+        all_of_them = self.dice.random() < 0.3
         chosen = self.dice.randrange(len(self.running))
         victims = [n for n in range(len(self.running)) if all_of_them or n == chosen]
         for number in victims:
             self.running[number].kill()
         for number in victims:
             self.running[number].wait()
-        self.struck += self._going()
+        self.struck += self._going(_FRESH)
         for number in victims:
             self.running[number] = self.releasers.start()
 
@@ -208,9 +225,9 @@ class Storm:
             time.sleep(self.dice.uniform(0, 1))
         else:
             deadline = time.monotonic() + 3
-            while time.monotonic() < deadline and not self._going():
-                time.sleep(0.002)
-            time.sleep(self.dice.uniform(0, 0.02))
+            while time.monotonic() < deadline and not self._going(_FRESH):
+                time.sleep(0.001)
+            time.sleep(self.dice.uniform(0, 0.006))
 
     # --- between them ----------------------------------------------------------------
 
@@ -248,116 +265,12 @@ class Storm:
                 self.faults.append(f"ended by itself, with {process.returncode}")
                 self.running[number] = self.releasers.start()
 
-    def _going(self) -> bool:
+    def _going(self, within: float = 1e6) -> bool:
+        """Tell whether a job is claimed, and not marked released, since so many seconds."""
+        since = JOBS.c.changed > int(1000 * (time.time() - within))
         with reading(self.store._engine) as connection:
-            return bool(connection.scalar(select(exists().where(JOBS.c.state == GOING))))
-
-
-@dataclass(frozen=True)
-class Claim:
-    """What the store says of a job in the end.
-
-    :param time: of its last claim, seconds since the epoch.
-    """
-
-    cluster: str
-    state: str
-    time: float
-
-
-def claims(state: str) -> dict[int, Claim]:
-    """Return what the store says of each job."""
-    engine = engine_at(state)
-    with reading(engine) as connection:
-        rows = connection.execute(select(JOBS.c.job, JOBS.c.cluster, JOBS.c.state, JOBS.c.changed))
-        # Milliseconds, rounded down: it was never before that.
-        found = {row[0]: Claim(row[1], row[2], (row[3] + 1) / 1000) for row in rows}
-    engine.dispose()
-    return found
-
-
-def missing(plan: Plan, copies: list[Copy], claimed: dict[int, Claim]) -> list[str]:
-    """Compare what came with what should have come; return the differences, in words."""
-    faults = [
-        f"job {copy.job} came as {copy.identity}"
-        for copy in copies
-        if copy.identity != derived_id(held.identity_of(copy.job), 0)
-    ]
-    come = {copy.job for copy in copies}
-    faults += [f"job {job} was not released" for job in range(plan.jobs) if job not in come]
-    faults += [f"job {job} is none of ours" for job in come if not 0 <= job < plan.jobs]
-    faults += [
-        f"job {job} is {claim.state} in the store"
-        for job, claim in claimed.items()
-        if claim.state != RELEASED
-    ]
-    faults += [f"job {job} is not in the store" for job in range(plan.jobs) if job not in claimed]
-    return faults
-
-
-def peak(clusters: Clusters, name: str, claimed: dict[int, Claim], repeats: bool) -> int:
-    """Return how many jobs waited for a cluster or were on their way to it, at most.
-
-    A job counts from its claim until it begins to run. This is what was, not what the
-    releasers thought: their limit holds at every instant.
-
-    :param repeats: count what was released again as one more job.
-    """
-    changes = [(gone, -1) for gone in clusters.strangers[name]]
-    seen: set[int] = set()
-    for copy in clusters.copies:
-        if copy.cluster != name or (copy.job in seen and not repeats):
-            continue
-        # A job that was claimed again says when that was, not when it was claimed first.
-        claim = claimed.get(copy.job)
-        since = copy.arrived if copy.job in seen or claim is None else claim.time
-        changes += [(min(since, copy.arrived), 1), (copy.begins, -1)]
-        seen.add(copy.job)
-    most = waiting = len(clusters.strangers[name])
-    for _, change in sorted(changes):
-        waiting += change
-        most = max(most, waiting)
-    return most
-
-
-def report(
-    plan: Plan,
-    storm: Storm,
-    clusters: Clusters,
-    claimed: dict[int, Claim],
-    took: float,
-    faults: list[str],
-) -> list[str]:
-    """Return what happened, in words; a limit that was not kept becomes a fault."""
-    first: dict[int, Copy] = {}
-    counts: Counter[int] = Counter()
-    by_broker = 0
-    for copy in clusters.copies:
-        before = first.setdefault(copy.job, copy)
-        if before is copy:
-            continue
-        unsure = any(0 <= down - before.arrived < _UNSURE for down in storm.outages)
-        if copy.again or (unsure and copy.arrived > before.arrived):
-            by_broker += 1
-        else:
-            counts[copy.job] += 1
-    peaks = {name: peak(clusters, name, claimed, repeats=False) for name in plan.names}
-    doubled = {name: peak(clusters, name, claimed, repeats=True) for name in plan.names}
-    faults += [
-        f"cluster {name}: {most} waited or were on their way, its limit is {plan.limit}"
-        for name, most in peaks.items()
-        if most > plan.limit
-    ]
-    return [
-        f"{plan.jobs} jobs, {plan.clusters} clusters with {plan.limit} each; {plan.kills} kills of"
-        f" {plan.instances} releasers, {storm.struck} with a claim in hand,"
-        f" {len(storm.outages)} of the broker, {took:.0f} s",
-        f"{len(first)} jobs released, {counts.total()} repeats under the same identity, of"
-        f" {len(counts)} jobs, each at most {max(counts.values(), default=0)};"
-        f" {by_broker} delivered again by the broker",
-        f"waiting or on their way at most: {max(peaks.values())} of {plan.limit};"
-        f" with the repeats as jobs of their own: {max(doubled.values())}",
-    ]
+            found = select(exists().where(JOBS.c.state == GOING, since))
+            return bool(connection.scalar(found))
 
 
 def main(arguments: list[str] | None = None) -> int:

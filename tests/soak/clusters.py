@@ -13,7 +13,6 @@ import time
 from collections.abc import Sequence
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 
 from dlstbx_cli.services.errors import Unavailable
 from dlstbx_cli.services.message import Message
@@ -32,7 +31,6 @@ class Copy:
     """A released message: the first of its job, or one more.
 
     :param arrived: when it was taken from the queue (seconds since the epoch).
-    :param again: the broker has said that it delivers it again.
     :param waits: when the cluster gets it; *begins*: when it runs and waits no more.
     """
 
@@ -40,7 +38,6 @@ class Copy:
     cluster: str
     identity: str
     arrived: float
-    again: bool
     waits: float
     begins: float
 
@@ -57,7 +54,6 @@ class Clusters:
     limit: int
     pace: float
     dice: random.Random
-    scratch: Path
     copies: list[Copy] = field(default_factory=list)
     arrived: set[int] = field(default_factory=set)
     strangers: dict[str, list[float]] = field(default_factory=dict)
@@ -88,25 +84,26 @@ class Clusters:
         )
 
     def _work(self) -> None:
-        broker = connect(self.url, scratch=self.scratch)
+        # Without a place for notes it is no service, which would pass over repeats.
+        broker = connect(self.url)
         with closing(broker), closing(broker.consumer(held.RELEASED)) as consumer:
             while not self._stop.is_set():
                 self._tell(broker)
                 try:
                     delivery = consumer.receive(0.05)
                     if delivery is not None:
-                        self._take(delivery.message, delivery.attempts > 1)
+                        self._take(delivery.message)
                         consumer.commit(delivery, [])
                 except Unavailable:
                     time.sleep(0.1)
 
-    def _take(self, message: Message, again: bool) -> None:
+    def _take(self, message: Message) -> None:
         now = time.time()
         waits = now + self.dice.uniform(0.1, _DISPATCH) / self.pace
         begins = waits + self.dice.expovariate(1 / _WAIT) / self.pace
         parameters = message.body["payload"]["parameters"]
         job, cluster = held.job_of(message), parameters["statistic-cluster"]
-        self.copies.append(Copy(job, cluster, message.identity, now, again, waits, begins))
+        self.copies.append(Copy(job, cluster, message.identity, now, waits, begins))
         self.arrived.add(job)
 
     def _tell(self, broker: object) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.soak import jobs, wire
+from tests.soak import backlog, jobs, wire
 from tests.soak.site import wire_of
 
 
@@ -26,4 +26,17 @@ def test_wire(kind: str, mariadb_server: Any, request: pytest.FixtureRequest) ->
     said: list[str] = []
     plan = wire.Plan(triggers=25, kills=6, broker_kills=1, instances=1, timeout=60)
     faults = wire.run(mariadb_server, wire_of(kind, server), plan, random.Random(2), said.append)
+    assert not faults, said
+
+
+@pytest.mark.parametrize(("kind", "store"), [("rabbitmq", "mariadb"), ("activemq", "sqlite")])
+def test_backlog(kind: str, store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
+    broker = wire_of(kind, request.getfixturevalue(f"{kind}_server"))
+    state = f"sqlite:///{tmp_path}/state.sqlite3"
+    if store == "mariadb":
+        state = request.getfixturevalue("mariadb_server").state_url()
+    said: list[str] = []
+    # Ten times as fast as in life: a release counts for 6 seconds, a lease lasts 3.
+    plan = backlog.Plan(jobs=60, kills=8, broker_kills=1, clusters=2, limit=20, pace=10, timeout=60)
+    faults = backlog.run(broker, state, tmp_path, plan, random.Random(3), said.append)
     assert not faults, said

@@ -275,19 +275,22 @@ class BrokerContract:
         link.commit(link.receive(SOON), [to("q", 3)])
         assert take(link, 2) == [2, 3]
 
-    def test_every_newer_broadcast_comes_once_and_before_messages(self, broker, consume):
+    def test_every_newer_broadcast_comes_once(self, broker, consume):
+        """In its topic's order: a network broker promises none between topics and queues."""
         link, deaf = consume("q", ["t", "u"]), consume("r")
         assert [link.receive(0), deaf.receive(0)] == [None, None]
         broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2), Message(Topic("u"), 3)])
         broker.send([to("q", "message")])
-        assert take(link, 4) == [1, 2, 3, "message"]
+        bodies = take(link, 4)
+        assert sorted(bodies, key=str) == [1, 2, 3, "message"]
+        assert bodies.index(1) < bodies.index(2)
         assert link.receive(0) is None
         assert deaf.receive(0) is None
 
     def test_a_broadcast_given_back_comes_again(self, broker, consume):
-        link = consume("q", ["t", "u"])
+        link = consume("q", ["t"])
         assert link.receive(0) is None
-        broker.send([Message(Topic("t"), 1), Message(Topic("u"), 2)])
+        broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2)])
         link.give_back(link.receive(SOON))
         assert take(link, 2) == [1, 2]
 

@@ -80,6 +80,22 @@ class TestContract(BrokerContract):
         ]
         assert all(before - 1 <= s.oldest <= time.time() + 1 for s in states)
 
+    def test_every_newer_broadcast_comes_once_and_before_messages(self, broker, consume):
+        link, deaf = consume("q", ["t", "u"]), consume("r")
+        assert [link.receive(0), deaf.receive(0)] == [None, None]
+        broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2), Message(Topic("u"), 3)])
+        broker.send([to("q", "message")])
+        assert take(link, 4) == [1, 2, 3, "message"]
+        assert link.receive(0) is None
+        assert deaf.receive(0) is None
+
+    def test_a_broadcast_given_back_comes_before_another_topics(self, broker, consume):
+        link = consume("q", ["t", "u"])
+        assert link.receive(0) is None
+        broker.send([Message(Topic("t"), 1), Message(Topic("u"), 2)])
+        link.give_back(link.receive(SOON))
+        assert take(link, 2) == [1, 2]
+
     def test_the_last_broadcasts_are_kept(self, broker, consume):
         broker.send([Message(Topic("t"), 1), Message(Topic("t"), 2), Message(Topic("u"), 3)])
         assert take(consume("r", ["t", "u"]), 2) == [2, 3]

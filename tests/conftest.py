@@ -19,6 +19,8 @@ from click.testing import CliRunner
 pytest_plugins = [
     "tests.servers.brokers",
     "tests.servers.mariadb",
+    "tests.servers.slurm",
+    "tests.servers.slurmrestd",
 ]
 
 TOP = Path(__file__).parent.parent
@@ -34,6 +36,7 @@ COMMANDS = {
     "backlog-resume": "backlog_resume",
     "backlog-show": "backlog_show",
     "backlog-simulate": "backlog_simulate",
+    "cluster-stats": "cluster_stats",
     "dlq-drop": "dlq_drop",
     "dlq-export": "dlq_export",
     "dlq-ls": "dlq_ls",

@@ -101,6 +101,8 @@ HEAVY = {"sqlalchemy", "rich", "gemmi", "workflows", "zocalo", "ispyb", "stomp",
         ("dlstbx_cli.commands.mimas_plan", set()),
         ("dlstbx_cli.commands.recipe_dispatch", set()),
         ("dlstbx_cli.commands.backlog_release", set()),
+        ("dlstbx_cli.commands.cluster_stats", set()),
+        ("dlstbx_cli.cluster.rest", set()),
     ],
 )
 def test_nothing_heavy_at_import(module: str, allowed: set[str]) -> None:

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import configparser
+import json
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
+from tests.conftest import BIN, COMMANDS, TOP
 
 
 class TestRecipeDispatch(ServiceContract):
@@ -131,3 +134,27 @@ class TestDlqExport(Contract):
 
 class TestPickup(Contract):
     command = "dlstbx.pickup"
+
+
+class TestClusterStats(Contract):
+    command = "cluster-stats"
+    # What stands before squeue is a squeue itself, which prints the state of one job.
+    arguments: ClassVar[list[str]] = ["--squeue", "sh -c 'echo PENDING'"]
+
+    def check_empty(self, out: str) -> None:
+        assert json.loads(out)["message"]["PENDING"] == 1
+
+
+def test_every_command_is_under_contract() -> None:
+    setup = configparser.ConfigParser()
+    setup.read(TOP / "setup.cfg")
+    scripts = setup["options.entry_points"]["console_scripts"].split("\n")
+    declared = {
+        line.split(" = ")[0]: line.split(".")[-1].removesuffix(":main") for line in scripts if line
+    }
+    assert declared == COMMANDS
+    contracts = [Contract]
+    for contract in contracts:
+        contracts += contract.__subclasses__()
+    assert {one.command for one in contracts if hasattr(one, "command")} == set(COMMANDS)
+    assert {path.name for path in BIN.iterdir() if path.is_symlink()} >= set(COMMANDS)

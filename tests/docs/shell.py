@@ -11,6 +11,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
+from tests.cluster.tokens import jwt
 from tests.docs.pages import TOP
 
 _BETWEEN = "@@ next @@"
@@ -43,8 +44,16 @@ with sqlite3.connect("home/state.sqlite3") as state:
     pause = (4, "beamline", "i03", until, "me", "detector tests")
     state.execute("REPLACE INTO dlstbx_pause VALUES (?, ?, ?, ?, ?, ?)", pause)
 """,
+    "token": jwt(sun="gda2"),
     # No broker answers on this port: what is sent to it is stored.
     "stomp.cfg": "[stomp]\nport = 1\nusername = me\npassword = secret\n",
+}
+
+
+#: Programs that examples call, and a machine may lack: a cluster without room, a way to it.
+PROGRAMS = {
+    "bin/squeue": "#!/bin/sh\nyes PENDING | head -n 60\nyes RUNNING | head -n 80\n",
+    "bin/ssh": '#!/bin/sh\nshift\nexec "$@"\n',
 }
 
 
@@ -69,8 +78,10 @@ class Facility:
     def made(cls, directory: Path) -> Facility:
         """Make a facility anew."""
         facility = cls(directory)
-        for name, text in FILES.items():
+        (directory / "bin").mkdir()
+        for name, text in {**FILES, **PROGRAMS}.items():
             (directory / name).write_text(text)
+            (directory / name).chmod(0o755 if name in PROGRAMS else 0o644)
         seeded = facility.bash(SEED)
         assert seeded.status == 0, seeded.stderr
         return facility
@@ -83,9 +94,11 @@ class Facility:
     @property
     def environment(self) -> dict[str, str]:
         """The environment of a user with this checkout's ``bin`` and nothing else configured."""
-        ours = ("DLSTBX_", "ZOCALO", "ISPYB", "XDG_")
+        ours = ("DLSTBX_", "ZOCALO", "ISPYB", "XDG_", "SLURM")
         kept = {name: text for name, text in os.environ.items() if not name.startswith(ours)}
-        path = [str(TOP / "bin"), str(Path(sys.executable).parent), os.environ["PATH"]]
+        own_programs = str(self.directory / "bin")
+        path = [str(TOP / "bin"), own_programs, str(Path(sys.executable).parent)]
+        path.append(os.environ["PATH"])
         own = {"DLSTBX_HOME": str(self.home), "TMPDIR": str(self.directory), "LC_ALL": "C.UTF-8"}
         return {**kept, **own, "PATH": ":".join(path), "NO_COLOR": "1", "COLUMNS": "80"}
 

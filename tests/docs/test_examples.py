@@ -13,11 +13,12 @@ import pytest
 from tests.docs.pages import Page
 from tests.docs.shell import Facility
 from tests.docs.test_man_pages import CONFIGURATION, PAGES
+from tests.servers.slurmrestd import Slurmrestd
 
 #: Examples that show a rejected message, and so do not end with 0.
 REJECTING = ('echo \'{"dcid": 0',)
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done")
+SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -48,16 +49,19 @@ def examples(path) -> list[str]:
     return Page(path).examples()
 
 
-def here(command: str, facility: Facility) -> str:
-    """Return a command that leaves its files in the test's directory."""
-    return command.replace("sqlite:////tmp/", f"sqlite:///{facility.directory}/")
+def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
+    """Return a command that leaves its files in the test's directory, and asks its Slurm."""
+    command = command.replace("sqlite:////tmp/", f"sqlite:///{facility.directory}/")
+    return command.replace("https://slurm.example.org:6820", slurm.url)
 
 
 @pytest.mark.parametrize(
     "path", [each for each in PAGES if not each.is_symlink()], ids=lambda path: path.name
 )
-def test_examples_do_what_they_say(path, facility: Facility) -> None:
-    commands = [here(each, facility) for each in examples(path) if "--listen" not in each]
+def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmrestd) -> None:
+    commands = [
+        here(each, facility, slurmrestd) for each in examples(path) if "--listen" not in each
+    ]
     before = BEFORE.get(path.name, [])
     session = facility.session([step for each in commands for step in [*before, each]])
     typed = session[len(before) :: len(before) + 1]
@@ -80,7 +84,7 @@ def is_silent(command: str) -> bool:
 
 def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None:
     listening = [each for path in PAGES for each in examples(path) if "--listen" in each]
-    assert len(listening) == 5
+    assert len(listening) == 6
     services = [
         subprocess.Popen(each.split(), env=facility.environment, stderr=subprocess.PIPE, text=True)
         for each in listening

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dlstbx_cli.cluster.plugins import Given, sources
 from dlstbx_cli.commands.limits import Chosen, effective
 from dlstbx_cli.configuration import Configuration
 from dlstbx_cli.services import cloud_settings
@@ -90,6 +91,7 @@ def read(environments: list[str], library: bool, monkeypatch: Any) -> dict[str, 
             "recipes": str(configuration.recipes()),
             "drop": str(configuration.drop_dir()),
             "logbook": str(configuration.logbook()),
+            "slurm": list(sources(configuration.slurm(), Given("gda2", {}))),
             "backlog": effective(configuration.storage, Chosen(), {}).limits,
         }
         assert ("zocalo" in vars(configuration)) is library
@@ -110,6 +112,8 @@ def test_what_the_configuration_says(monkeypatch: pytest.MonkeyPatch) -> None:
     assert (broker.user, broker.password, broker.prefix) == ("dlstbx", "change-me", "zocalo")
     assert (broker.vhost, broker.topic_form) == ("zocalo", "/exchange/{}")
     assert broker.management.startswith("http://dlstbx-monitor:change-me-too@broker1")
+    assert live["slurm"] == ["slurm", "iris"]
+    assert test["slurm"] == []
     assert live["backlog"] == Limits({"slurm": 60, "iris": 3000}, 300.0)
     assert test["broker"] == settings("stomp://localhost:61613/?prefix=test")
     assert test["backlog"].waiting["slurm"] == 5

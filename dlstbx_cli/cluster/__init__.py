@@ -1,0 +1,1 @@
+"""Slurm: the states of an account's jobs, from slurmrestd or from ``squeue``."""

@@ -17,12 +17,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from dlstbx_cli.services.errors import Unavailable
-from dlstbx_cli.services.message import ID_HEADER, Message, Queue, Topic
+from dlstbx_cli.services.message import Message, Queue, Topic
 from dlstbx_cli.transport.link import Delivery
 from dlstbx_cli.transport.stomp import frames
 from dlstbx_cli.transport.stomp.attempts import Attempts
 from dlstbx_cli.transport.stomp.delays import WINDOW, Waiting
-from dlstbx_cli.transport.stomp.done import Done
+from dlstbx_cli.transport.stomp.done import Done, Result
 from dlstbx_cli.transport.stomp.publisher import DELAYED, MOST, Encoded, Publisher, subscription
 from dlstbx_cli.transport.stomp.session import BrokerError, Session, open_session
 from dlstbx_cli.transport.stomp.settings import Settings
@@ -41,7 +41,7 @@ class _Held:
 
     :param ack: what the broker calls it.
     :param later: it waits in our own hand until it is due.
-    :param results: the identities of what follows from it.
+    :param results: what follows from it.
     :param receipts: confirmations still awaited before it is acknowledged.
     """
 
@@ -52,7 +52,7 @@ class _Held:
     later: bool = False
     begun: bool = False
     committed: bool = False
-    results: tuple[str | None, ...] = ()
+    results: tuple[Result, ...] = ()
     receipts: set[str] = field(default_factory=set)
 
 
@@ -77,11 +77,11 @@ class StompConsumer:
         self._attempts = attempts
         self._session: Session | None = None
         self._count = 0
+        self._done = Done()
         self._forget()
 
     def _forget(self) -> None:
-        # What a broker lost in its fall is made again: nothing before it counts as ended.
-        self._done = Done()
+        self._done.disconnected()
         self._held: dict[int, _Held] = {}
         self._ready: list[tuple[int, Delivery]] = []
         self._heard: deque[Delivery] = deque()
@@ -329,7 +329,7 @@ class StompConsumer:
         held = self._held.get(tag)
         if held is not None:
             held.committed = True
-            held.results = tuple(one.headers.get(ID_HEADER) for one in encoded)
+            held.results = tuple(one.result for one in encoded)
         if session.dialect.transactions and held is not None and encoded:
             self._transact(session, tag, held, encoded)
             return

@@ -10,9 +10,10 @@ from dataclasses import replace
 from typing import Any
 
 from dlstbx_cli.services.errors import Rejected, Unavailable
-from dlstbx_cli.services.message import Destination, Message, Queue
+from dlstbx_cli.services.message import ID_HEADER, Destination, Message, Queue
 from dlstbx_cli.transport.stomp import frames
 from dlstbx_cli.transport.stomp.dialect import AS_IT_IS, OTHERWISE, Dialect
+from dlstbx_cli.transport.stomp.done import Result
 from dlstbx_cli.transport.stomp.session import BrokerError, Session, open_session
 from dlstbx_cli.transport.stomp.settings import Settings
 
@@ -216,6 +217,12 @@ class Encoded:
         self.name = name
         self.headers = headers
         self.body = body
+
+    @property
+    def result(self) -> Result:
+        """What it is as one that follows from another."""
+        queue = self.name if isinstance(self.destination, Queue) else ""
+        return Result(self.headers.get(ID_HEADER), queue)
 
 
 def _postponed(message: Message) -> Message:

@@ -55,6 +55,16 @@ COMMANDS = {
 }
 
 
+@pytest.fixture(autouse=True, scope="session")
+def _no_silent_death() -> Iterator[None]:
+    """A service in our own process that hangs at its end must not look like success."""
+    from dlstbx_cli.transport import stop
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(stop, "_die", lambda: os._exit(99))
+        yield
+
+
 @pytest.fixture(scope="session")
 def demo_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A home with the demo facility, made once; not to be written to."""

@@ -61,13 +61,13 @@ def main_command(
     from dlstbx_cli.transport.driver import Way, exit_code
     from dlstbx_cli.transport.driver import run as drive
     from dlstbx_cli.transport.pickup import DropDirectory, Order, stored
-    from dlstbx_cli.transport.stop import Stop
+    from dlstbx_cli.transport.stop import GRACE, Stop
 
     oldest = duration(max_age, "--max-age") if max_age is not None else None
     order = Order(tuple(filter(None, priority.split(","))), oldest)
     directory = run.configuration.drop_dir(drop_dir)
     with ExitStack() as stack:
-        stop = stack.enter_context(Stop())
+        stop = stack.enter_context(Stop(GRACE if listen else None))
         send = _sender(run, broker, to_stdout, stack)
         progress = stack.enter_context(_progress(len(stored(directory, order))))
         link = DropDirectory(directory, _Pickup.queue, send, order, delay, progress)

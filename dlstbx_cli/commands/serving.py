@@ -19,7 +19,7 @@ from dlstbx_cli.transport.driver import run as drive
 from dlstbx_cli.transport.lines import Output
 from dlstbx_cli.transport.link import Broker, Link, OutputClosed
 from dlstbx_cli.transport.pipe import Adopt, Emit, PassOn, Pipe
-from dlstbx_cli.transport.stop import Stop
+from dlstbx_cli.transport.stop import GRACE, Stop
 
 
 @dataclass(frozen=True)
@@ -90,7 +90,7 @@ def serve(
 
 def _served(run: Run, make: Callable[[], Any], serving: Serving, filtering: Filtering) -> Tally:
     with ExitStack() as stack:
-        stop = stack.enter_context(Stop())
+        stop = stack.enter_context(Stop(GRACE if serving.listen else None))
         service = make()
         if serving.queue:
             service.queue = serving.queue

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import select
 import signal
@@ -9,7 +10,17 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+logger = logging.getLogger("dlstbx_cli")
+
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
+
+#: Seconds that a service has for its end: 5 are promised, and Python needs a moment.
+GRACE = 4.5
+
+
+def _die() -> None:
+    """End the process, whatever its threads are doing."""
+    os._exit(0)
 
 
 class Stop:
@@ -18,10 +29,18 @@ class Stop:
     As a context it answers SIGTERM and SIGINT by a request to stop, and puts the former
     handlers back at the end. Outside the main thread, where Python allows no handlers, it
     works by :meth:`request` alone.
+
+    :param grace: seconds after the request in which the run ends by itself. Then the process
+        ends at once, with exit code 0: a broker or a database that hangs cannot hold it.
+        Nothing is lost by that, as by any other death: what was in hand comes again.
+        None: the run takes the time that it needs.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, grace: float | None = None) -> None:
         self.requested = False
+        self._grace = grace
+        self._ended = threading.Event()
+        self._guard: threading.Thread | None = None
         self._former: dict[int, Any] = {}
         self._ears, self._mouth = -1, -1
 
@@ -32,6 +51,9 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._former[number] = signal.signal(number, self._on_signal)
+        if self._grace is not None:
+            self._guard = threading.Thread(target=self._see_to_it, daemon=True)
+            self._guard.start()
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -39,6 +61,11 @@ class Stop:
             # None: a handler that was not installed from Python cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
         self._former.clear()
+        if self._guard is not None:
+            self._ended.set()
+            self.request()
+            self._guard.join()
+            self._guard = None
         os.close(self._ears)
         os.close(self._mouth)
         self._ears, self._mouth = -1, -1
@@ -55,6 +82,20 @@ class Stop:
         if not self.requested:
             select.select([self._ears] if self._ears >= 0 else [], [], [], seconds)
         return self.requested
+
+    def _see_to_it(self) -> None:
+        """Wait for the request, then for the end of the run, but not beyond the grace."""
+        select.select([self._ears], [], [])
+        if self._ended.wait(self._grace):
+            return
+        text = "told to stop, and still waiting: what is in hand goes back to its place"
+        # The main thread may hang while it holds what logging needs.
+        words = threading.Thread(
+            target=logger.warning, args=(text,), kwargs={"extra": {"action": "stop"}}, daemon=True
+        )
+        words.start()
+        words.join(0.2)
+        _die()
 
     def _on_signal(self, _number: int, _frame: FrameType | None) -> None:
         self.request()

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import os
 import signal
+import subprocess
+import sys
 import threading
 import time
 from pathlib import Path
@@ -64,3 +66,30 @@ def test_outside_the_main_thread_it_works_by_request():
     thread.start()
     thread.join()
     assert seen == [(True, former)]
+
+
+STUCK = """
+import os, signal, time
+from dlstbx_cli.transport.stop import Stop
+with Stop(0.2) as stop:
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(stop.requested and {seconds})
+print("by itself")
+"""
+
+
+@pytest.mark.parametrize(("seconds", "out"), [(60, ""), (0, "by itself\n")])
+def test_a_run_that_hangs_is_ended(seconds, out):
+    begin = time.monotonic()
+    code = STUCK.format(seconds=seconds)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    assert (ended.returncode, ended.stdout) == (0, out)
+    assert ("still waiting" in ended.stderr) is (not out)
+    assert time.monotonic() - begin < 10
+
+
+def test_a_run_that_ends_by_itself_leaves_no_thread():
+    before = threading.active_count()
+    with Stop(60):
+        assert threading.active_count() == before + 1
+    assert threading.active_count() == before

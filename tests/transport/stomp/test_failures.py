@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -21,10 +22,11 @@ from dlstbx_cli.transport.driver import Way
 from dlstbx_cli.transport.link import Broker, Delivery, Link
 from dlstbx_cli.transport.stomp import consumer
 from dlstbx_cli.transport.stop import Stop
+from tests.conftest import start
 from tests.servers.broker import PASSWORD
 from tests.transport.broker_contract import take, to
 from tests.transport.stage import Echo
-from tests.transport.stomp.fake import Door
+from tests.transport.stomp.fake import Door, Fake, deaf, silent
 
 Open = Callable[..., Broker]
 #: Seconds that a busy machine may need for what should be at once.
@@ -464,3 +466,20 @@ def test_sigterm_lets_the_message_in_hand_be_finished(url: str, broker: Broker) 
         assert child.stderr.read() == ""
     assert bodies(broker, "out") == [LONG]
     assert bodies(broker, "in") == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.parametrize(
+    ("answer", "last"), [(silent, "STOMP"), (deaf, "SUBSCRIBE")], ids=["silent", "deaf"]
+)
+def test_sigterm_is_obeyed_while_the_broker_hangs(
+    answer: Any, last: str, home: Path, processes: list[Any]
+) -> None:
+    with Fake(answer) as fake:
+        service = start("ispyb-create-job", "--listen", "--broker", fake.url)
+        processes.append(service)
+        until(lambda: last in fake.commands)
+        begin = time.monotonic()
+        service.send_signal(signal.SIGTERM)
+        assert service.wait(SOON) == 0
+        # 5 s are promised; the rest is for a busy machine.
+        assert time.monotonic() - begin < 6

@@ -128,6 +128,22 @@ def start(name: str, *arguments: str, **options: Any) -> subprocess.Popen[bytes]
     return subprocess.Popen([BIN / name, *arguments], **(pipes | options))
 
 
+def make_dead_letters() -> None:
+    """Put three dead letters of two stages into the broker."""
+    lines: list[dict[str, Any]] = [
+        {"queue": "mimas", "message": {"dcid": "x"}, "headers": {"dlstbx-id": "aaa-1"}},
+        {"queue": "mimas", "message": {"dcid": "5", "event": "never"},
+         "headers": {"dlstbx-id": "aab-2"}},
+    ]  # fmt: skip
+    assert run("mimas-plan", "--send", stdin="\n".join(map(json.dumps, lines))).code == 1
+    trigger = {
+        "queue": "processing_recipe",
+        "message": {"recipes": ["mimas"], "parameters": {"ispyb_dcid": 404}},
+        "headers": {"dlstbx-id": "bbb-3"},
+    }
+    assert run("recipe-dispatch", "--send", stdin=json.dumps(trigger)).code == 1
+
+
 @pytest.fixture
 def processes() -> Iterator[list[subprocess.Popen[bytes]]]:
     """Processes that are ended with the test, whatever happens in it."""

@@ -6,25 +6,13 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import run, shell
+from tests.conftest import make_dead_letters, run, shell
 
 
 @pytest.fixture(autouse=True)
 def _at_home(home: Path) -> None:
     """Three dead letters of two stages."""
-    lines = [
-        {"queue": "mimas", "message": {"dcid": "x"}, "headers": {"dlstbx-id": "aaa-1"}},
-        {"queue": "mimas", "message": {"dcid": "5", "event": "never"},
-         "headers": {"dlstbx-id": "aab-2"}},
-    ]  # fmt: skip
-    run("mimas-plan", "--send", stdin="\n".join(map(json.dumps, lines)))
-    request = {"recipes": ["mimas"], "parameters": {"ispyb_dcid": 404}}
-    trigger = {
-        "queue": "processing_recipe",
-        "message": request,
-        "headers": {"dlstbx-id": "bbb-3"},
-    }
-    run("recipe-dispatch", "--send", stdin=json.dumps(trigger))
+    make_dead_letters()
 
 
 def ids(lines: list[Any]) -> list[str]:

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import run
+from tests.conftest import make_dead_letters, run
 
 #: Where dead letters come from in these tests; a broker that cannot list is told of "other".
 SOURCES = "other,demo.processing"
@@ -30,15 +30,7 @@ def broker(request: pytest.FixtureRequest, home: Path, monkeypatch: pytest.Monke
 @pytest.fixture
 def letters(broker: str) -> None:
     """Three dead letters of two stages."""
-    lines = [
-        {"queue": "mimas", "message": {"dcid": "x"}, "headers": {"dlstbx-id": "aaa-1"}},
-        {"queue": "mimas", "message": {"dcid": "5", "event": "never"},
-         "headers": {"dlstbx-id": "aab-2"}},
-    ]  # fmt: skip
-    run("mimas-plan", "--send", stdin="\n".join(map(json.dumps, lines)))
-    request = {"recipes": ["mimas"], "parameters": {"ispyb_dcid": 404}}
-    put({"queue": "processing_recipe", "message": request, "headers": {"dlstbx-id": "bbb-3"}})
-    assert run("recipe-dispatch", "--once").code == 1
+    make_dead_letters()
 
 
 def put(*lines: Any) -> None:

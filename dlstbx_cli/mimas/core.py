@@ -16,11 +16,13 @@ class PlannedTask:
 
     :param rule: the rule that asked for it first (of a site's plain handler: its name).
     :param also: further rules that asked for the identical task.
+    :param override: by which override it is as it is, in words; empty: by none.
     """
 
     task: Invocation
     rule: str
     also: tuple[str, ...] = ()
+    override: str = ""
 
 
 def plan(

@@ -117,8 +117,16 @@ class Configuration:
     def logbook(self, option: str | None = None) -> Path | None:
         """Return the directory of the logbook, None without one."""
         given = self._given(option, "--logbook", "DLSTBX_LOGBOOK")
-        value = given.value if given else self.storage.get("zocalo.dispatcher.logbook_location")
-        return Path(str(value)).absolute() if value else None
+        return self._path(given, "zocalo.dispatcher.logbook_location")
+
+    def overrides(self, option: str | None = None) -> Path | None:
+        """Return the file of the rules' overrides, None without one."""
+        given = self._given(option, "--overrides", "DLSTBX_OVERRIDES")
+        return self._path(given, "dlstbx.overrides")
+
+    def records(self, option: str | None = None) -> Path | None:
+        """Return the directory of the records of plans, None without one."""
+        return self._path(self._given(option, "--record", "DLSTBX_RECORDS"), "dlstbx.records")
 
     def drop_dir(self, option: str | None = None) -> Path:
         """Return the directory where triggers are stored while the broker is away."""
@@ -182,9 +190,12 @@ class Configuration:
         value = self._environ.get(variable)
         return Setting(value, variable) if value else None
 
-    def _directory(self, given: Setting | None, key: str, default: Path) -> Path:
+    def _path(self, given: Setting | None, key: str) -> Path | None:
         value = given.value if given else self.storage.get(key)
-        return Path(str(value)).absolute() if value else default
+        return Path(str(value)).absolute() if value else None
+
+    def _directory(self, given: Setting | None, key: str, default: Path) -> Path:
+        return self._path(given, key) or default
 
     def _embedded(self, what: str, name: str, advice: str) -> Setting:
         setting = Setting(self._default_url(name), "the embedded default")

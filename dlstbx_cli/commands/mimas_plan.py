@@ -9,14 +9,17 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache, partial
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlstbx_cli.commands import options
+from dlstbx_cli.commands import options, recording
 from dlstbx_cli.commands.base import Run, command
 from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.message import Message, Queue
+
+if TYPE_CHECKING:
+    from dlstbx_cli.commands.serving import Serving
 
 EVENTS = ("start", "end", "start_group", "end_group")
 EXAMPLES = """\
@@ -25,7 +28,8 @@ mimas-plan 993677 | jq
 mimas-plan --event all --commands 993677
 mimas-plan --explain 993677
 mimas-plan --rules dlstbx-mx < scenarios.jsonl
-mimas-plan --listen"""
+mimas-plan --listen --record /var/lib/dlstbx/records
+mimas-plan --replay mimas-2026-11-25.jsonl"""
 
 
 @command("mimas-plan", EXAMPLES)
@@ -38,7 +42,11 @@ mimas-plan --listen"""
 )
 @click.option("--commands", is_flag=True, help="Print commands that could be pasted into a shell.")
 @click.option("--tree", is_flag=True, help="A tree by rule, as at a terminal, also on a pipe.")
-@click.option("--explain", is_flag=True, help="Show why pipelines go to the cloud, or do not.")
+@click.option(
+    "--explain",
+    is_flag=True,
+    help="Show why: of each rule what decided, of each task where it comes from.",
+)
 @click.option("--json", "as_json", is_flag=True, help="With --explain: lines, also at a terminal.")
 @click.option(
     "--statistics",
@@ -51,6 +59,39 @@ mimas-plan --listen"""
     multiple=True,
     metavar="NAME",
     help="Use only this set of rules; may be repeated (DLSTBX_RULES, separated by commas).",
+)
+@click.option(
+    "--overrides",
+    metavar="FILE",
+    help="What is not to be as the rules want it, for a while (DLSTBX_OVERRIDES).",
+)
+@click.option(
+    "--record",
+    metavar="DIR",
+    help="Write each plan and why to a file a day (with --listen: DLSTBX_RECORDS).",
+)
+@click.option(
+    "--record-days",
+    type=click.IntRange(min=1),
+    default=recording.DAYS,
+    show_default=True,
+    metavar="N",
+    help="Remove records that are older.",
+)
+@click.option(
+    "--record-megabytes",
+    type=click.IntRange(min=1),
+    default=recording.MEGABYTES,
+    show_default=True,
+    metavar="N",
+    help="Remove the oldest records beyond that.",
+)
+@click.option(
+    "--replay",
+    multiple=True,
+    type=click.Path(exists=True, dir_okay=False, allow_dash=True),
+    metavar="FILE",
+    help="Plan anew what these records were about; may be repeated; -: standard input.",
 )
 @options.service
 @options.ispyb
@@ -66,9 +107,11 @@ def main_command(
     as_json: bool,
     statistics: str | None,
     rules: tuple[str, ...],
+    overrides: str | None,
+    replay: tuple[str, ...],
     ispyb: str | None,
     recipes: str | None,
-    **ways: Any,
+    **others: Any,
 ) -> int:
     """Decide which processing follows a data collection.
 
@@ -77,38 +120,74 @@ def main_command(
     ispyb_connector), each with the rule that asks for it. At a terminal, the plan is
     shown as a tree by rule.
     """
+    from dlstbx_cli.commands.overriding import overriding
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
     from dlstbx_cli.services.mimas import MimasService
 
-    serving = Serving(**ways)
+    records = _Recording(**{name: others.pop(name) for name in _RECORDING})
+    serving = Serving(**others)
     show = _View(serving.prints, commands, tree, explain, as_json).chosen()
     if statistics == "-" and not dcids:
         raise click.UsageError("--statistics - reads standard input: it goes with DCIDs.")
+    if replay and dcids:
+        raise click.UsageError("--replay plans what is in its files: it goes without DCIDs.")
 
     def make() -> Any:
+        from dlstbx_cli.mimas import core
+        from dlstbx_cli.mimas.reasons import reasons
+
         lookup = _lookup(run, ispyb, recipes) if dcids else None
-        service = MimasService(_planner(run, rules), lookup, _cloud(run, explain and not show))
+        handlers = _handlers(rules)
+        service = MimasService(
+            partial(core.plan, zc=run.configuration.zocalo, handlers=handlers),
+            lookup,
+            _cloud(run, explain and not show),
+            overriding(run, overrides),
+            partial(reasons, handlers=handlers, zc=run.configuration.zocalo),
+        )
+        service.recorder = records.recorder(run, serving)
         if statistics:
             _tell(service, statistics)
         return _Shown(service, *show) if show else service
 
     # A dead letter is no plan: its reason stands on stderr, and its line is left out.
     quiet: dict[str, Any] = {"emit": _nowhere, "pass_on": _nowhere} if show else {}
-    messages = _requests(dcids, event) if dcids else None
+    messages = _requests(dcids, event) if dcids else recording.replayed(replay) if replay else None
     return serve(run, make, serving, Filtering(messages, _adopt, **quiet))
 
 
 main = main_command.main
 
 
-def _planner(run: Run, rules: tuple[str, ...]) -> Any:
-    from dlstbx_cli.mimas import core
+_RECORDING = ("record", "record_days", "record_megabytes")
+
+
+@dataclass(frozen=True)
+class _Recording:
+    """Where records go, as the options say."""
+
+    record: str | None
+    record_days: int
+    record_megabytes: int
+
+    def recorder(self, run: Run, serving: Serving) -> Any:
+        """Return what takes down the plans; None: nobody asks for that."""
+        # What a service is configured to do is not what a person means who tries something.
+        if not self.record and not serving.listen:
+            return None
+        directory = run.configuration.records(self.record)
+        if directory is None:
+            return None
+        return recording.Records(directory, self.record_days, self.record_megabytes)
+
+
+def _handlers(rules: tuple[str, ...]) -> Any:
     from dlstbx_cli.mimas.errors import UnknownHandlerError
     from dlstbx_cli.mimas.registry import load_handlers
 
     chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
     try:
-        handlers = load_handlers(chosen or None)
+        return load_handlers(chosen or None)
     except UnknownHandlerError as error:
         if rules:
             raise click.UsageError(f"--rules: {error}") from None
@@ -116,7 +195,6 @@ def _planner(run: Run, rules: tuple[str, ...]) -> Any:
     except ValueError as error:
         # A site's rules that cannot be loaded would make a dead letter of every request.
         raise Misconfigured(str(error)) from None
-    return partial(core.plan, zc=run.configuration.zocalo, handlers=handlers)
 
 
 def _lookup(run: Run, ispyb: str | None, recipes: str | None) -> Callable[[Any], Any]:
@@ -249,7 +327,7 @@ def _print_plan(plan: Any) -> None:
 
 
 def _print_explanation(explanation: Any) -> None:
-    from dlstbx_cli.commands.trees import print_explanation
+    from dlstbx_cli.commands.explanation_tree import print_explanation
 
     print_explanation(explanation)
 

@@ -14,48 +14,31 @@ from rich.table import Table
 from rich.tree import Tree
 
 from dlstbx_cli import mimas
-from dlstbx_cli.services.cloud import Condition, offered
-from dlstbx_cli.services.mimas import Explanation, Plan
+from dlstbx_cli.mimas.core import PlannedTask
+from dlstbx_cli.services.explanation import Plan
 
 _WIDE = 200
 
 
 def print_plan(plan: Plan, console: Console | None = None) -> None:
     """Print a plan as a tree by rule."""
-    tree = Tree(_title(plan.scenario))
+    tree = Tree(title_of(plan.scenario))
     for rule, planned in groupby(plan.tasks, key=lambda planned: planned.rule):
         branch = tree.add(f"[bold]{escape(rule)}[/]")
         for one in planned:
             also = f" [dim](also asked for by {escape(', '.join(one.also))})[/]" if one.also else ""
-            branch.add(_task(one.task) + also)
-    if not plan.tasks:
+            branch.add(task_line(one.task) + also + override_of(one))
+    if plan.dropped:
+        branch = tree.add("[bold]dropped[/]")
+        for one in plan.dropped:
+            branch.add(f"[red]drop[/]  {escape(one.task.recipe)}{override_of(one)}")
+    elif not plan.tasks:
         tree.add("[dim]no rule asks for anything[/]")
     (console or _console()).print(tree)
 
 
-def print_explanation(explanation: Explanation, console: Console | None = None) -> None:
-    """Print what a plan depends on as a tree: each condition, and whether it holds."""
-    tree = Tree(_title(explanation.scenario))
-    numbers = offered(explanation.cloud)
-    entries = f"offers of entry {', '.join(map(str, numbers))}" if numbers else "no offer"
-    cloud = tree.add(f"[bold]cloud[/]: {entries}")
-    for entry, conditions in groupby(explanation.cloud, key=lambda condition: condition.entry):
-        branch = cloud if entry is None else cloud.add(_verdict(entry in numbers, f"entry {entry}"))
-        for condition in conditions:
-            branch.add(_condition(condition))
-    (console or _console()).print(tree)
-
-
-def _condition(condition: Condition) -> str:
-    text = f"{escape(condition.what)}: [bold]{escape(condition.shown)}[/]"
-    return _verdict(condition.holds, f"{text} [dim](wanted: {escape(condition.wanted)})[/]")
-
-
-def _verdict(holds: bool, text: str) -> str:
-    return f"[green]yes[/] {text}" if holds else f"[red]no[/]  {text}"
-
-
-def _title(scenario: mimas.MimasScenario) -> str:
+def title_of(scenario: mimas.MimasScenario) -> str:
+    """Return a scenario in one line."""
     facts: list[Any] = [
         scenario.event.name.lower().replace("_", " of ") if scenario.event else None,
         scenario.beamline,
@@ -68,7 +51,13 @@ def _title(scenario: mimas.MimasScenario) -> str:
     return f"[bold cyan]{scenario.DCID}[/] {words}"
 
 
-def _task(task: mimas.Invocation) -> str:
+def override_of(planned: PlannedTask) -> str:
+    """Return the override that a task is as it is by, if any."""
+    return f" [magenta](override: {escape(planned.override)})[/]" if planned.override else ""
+
+
+def task_line(task: mimas.Invocation) -> str:
+    """Return a task in one line: what becomes of it, and with what."""
     if isinstance(task, mimas.MimasRecipeInvocation):
         return f"[green]run[/]   {escape(task.recipe)}"
     verb = "[green]start[/]" if task.autostart else "[yellow]hold[/] "

@@ -63,7 +63,7 @@ class Override:
         return recipe in self.where.get("recipe", (recipe,))
 
     def __str__(self) -> str:
-        end = datetime.fromtimestamp(self.until, UTC).isoformat(timespec="minutes")
+        end = datetime.fromtimestamp(self.until, UTC).strftime("%Y-%m-%d %H:%M UTC")
         what = f"add {self.add}" if self.action == "add" else self.action
         return f"{what} until {end} ({self.owner}: {self.reason})"
 

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 from dlstbx_cli import mimas
 from dlstbx_cli.mimas.core import PlannedTask
-from dlstbx_cli.services.cloud import Cloud, Condition, explain_own
+from dlstbx_cli.mimas.overrides import Override, overridden
+from dlstbx_cli.mimas.reasons import Reason
+from dlstbx_cli.services.cloud import Cloud, explain_own
 from dlstbx_cli.services.cloud_settings import CloudSettings
 from dlstbx_cli.services.dispatcher import RecipeStore, RequestLookup
 from dlstbx_cli.services.errors import Misconfigured, Rejected
+from dlstbx_cli.services.explanation import Explanation, Plan, notes_of
 from dlstbx_cli.services.filling import fill
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.scenario import scenario_from
+
+logger = logging.getLogger(__name__)
 
 #: Step parameters that go along with every recipe of the plan (per-image triggers).
 _PASSED_ALONG = ("filename", "message_index", "number_of_frames", "start_frame_index")
@@ -26,27 +32,19 @@ ScenarioLookup = Callable[[Any], Mapping[str, Any]]
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """A scenario and the tasks that the rules ask for, in order."""
+class Overriding:
+    """What may change a plan after the rules have made it.
 
-    scenario: mimas.MimasScenario
-    tasks: Sequence[PlannedTask]
-
-
-@dataclass(frozen=True, slots=True)
-class Explanation:
-    """A scenario, and how everything stands that its plan depends on.
-
-    :param cloud: the conditions of the cloud offers.
+    :param overrides: those of now; asked for each plan.
+    :param clock: gives the time in seconds since the epoch.
     """
 
-    scenario: mimas.MimasScenario
-    cloud: Sequence[Condition]
+    overrides: Callable[[], Iterable[Override]]
+    clock: Callable[[], float]
 
-    def records(self) -> list[dict[str, Any]]:
-        """Return one object for each condition; ``explain`` says what it is a condition of."""
-        of = {"dcid": self.scenario.DCID, "event": self.scenario.event.name}
-        return [{"explain": "cloud", **of, **condition.record()} for condition in self.cloud]
+
+#: Takes down a message's plan: the message, the scenario's parameters, and why.
+Recorder = Callable[[Message, Mapping[str, Any], Explanation], None]
 
 
 class MimasService:
@@ -56,6 +54,8 @@ class MimasService:
     :param lookup: a DCID in, the scenario parameters of its collection out; for
         requests that name only DCID and event. None: such requests are rejected.
     :param cloud: makes the cloud offers of scenarios that bring none along. None: nobody.
+    :param overriding: what changes the rules' plans for a while. None: nothing.
+    :param reasons: why the rules decide as they do: a scenario in, each rule's reason out.
     """
 
     name = "mimas-plan"
@@ -66,10 +66,16 @@ class MimasService:
         planner: Planner,
         lookup: ScenarioLookup | None = None,
         cloud: Cloud | None = None,
+        overriding: Overriding | None = None,
+        reasons: Callable[[mimas.MimasScenario], Sequence[Reason]] = lambda _: (),
     ) -> None:
         self._planner = planner
         self._lookup = lookup
         self._cloud = cloud or Cloud(CloudSettings(), lambda: 0.0)
+        self._overriding = overriding
+        self._reasons = reasons
+        #: Whoever takes down what is planned; None: nobody.
+        self.recorder: Recorder | None = None
 
     @property
     def topics(self) -> Sequence[str]:
@@ -79,11 +85,16 @@ class MimasService:
     def handle(self, message: Message) -> list[Message]:
         """Return the plan's messages, each noting its rule. Raises Rejected, Unavailable."""
         wrapped, parameters = self._read(message)
-        plan = self._plan(parameters)
+        scenario = self._with_offers(scenario_from(parameters))
+        if self.recorder is not None:
+            offers = list(scenario.cloudbursting or ())
+            given = {**parameters, "cloudbursting": offers}
+            self.recorder(message, given, self._explain(scenario, parameters))
+        plan = self._plan(scenario)
+        _tell(plan)
         along = {key: parameters[key] for key in _PASSED_ALONG if parameters.get(key) is not None}
-        event = plan.scenario.event.name
         return [
-            result.with_notes({"rule": planned.rule, "event": event})
+            result.with_notes(notes_of(planned, scenario.event.name))
             for planned in plan.tasks
             for result in _messages(planned.task, wrapped, along)
         ]
@@ -94,16 +105,24 @@ class MimasService:
 
     def plan(self, message: Message) -> Plan:
         """Return the plan itself, for people. Raises Rejected, Unavailable."""
-        return self._plan(self._read(message)[1])
+        plan = self._plan(self._with_offers(scenario_from(self._read(message)[1])))
+        _tell(plan)
+        return plan
 
     def explain(self, message: Message) -> Explanation:
-        """Return what the plan depends on, for people. Raises Rejected, Unavailable."""
+        """Return why the plan is what it is, for people. Raises Rejected, Unavailable."""
         parameters = self._read(message)[1]
-        scenario = scenario_from(parameters)
-        own = scenario.cloudbursting is not None
-        return Explanation(
-            scenario, explain_own(scenario) if own else self._cloud.explain(scenario)
-        )
+        return self._explain(self._with_offers(scenario_from(parameters)), parameters)
+
+    def _explain(self, scenario: mimas.MimasScenario, parameters: Mapping[str, Any]) -> Explanation:
+        own = parameters.get("cloudbursting") is not None
+        cloud = explain_own(scenario) if own else self._cloud.explain(scenario)
+        refused = None
+        try:
+            plan = self._plan(scenario)
+        except Rejected as error:
+            plan, refused = Plan(scenario, ()), str(error)
+        return Explanation(plan, self._reasons(scenario), cloud, refused)
 
     def _read(self, message: Message) -> tuple[Wrapped | None, Mapping[str, Any]]:
         if is_wrapped(message):
@@ -118,12 +137,15 @@ class MimasService:
             raise Rejected("a request for a look-up in ISPyB: only mimas-plan DCID makes these")
         return None, {**self._lookup(body["ispyb_dcid"]), "event": body.get("event")}
 
-    def _plan(self, parameters: Mapping[str, Any]) -> Plan:
-        scenario = self._with_offers(scenario_from(parameters))
+    def _plan(self, scenario: mimas.MimasScenario) -> Plan:
         try:
-            return Plan(scenario, self._planner(scenario))
+            tasks = self._planner(scenario)
         except ValueError as error:  # a rule that refuses the scenario, or fails, names itself
             raise Rejected(f"DCID {scenario.DCID}: {error}") from None
+        if self._overriding is None:
+            return Plan(scenario, tasks)
+        now = self._overriding.clock()
+        return Plan(scenario, *overridden(tasks, scenario, self._overriding.overrides(), now))
 
     def _with_offers(self, scenario: mimas.MimasScenario) -> mimas.MimasScenario:
         # Offers in the message itself decide: a scenario in a file is planned alike always.
@@ -161,6 +183,20 @@ class RecipeScenarios:
             if step.get("queue") == MimasService.queue:
                 return step.get("parameters", {})
         raise Misconfigured("the recipe mimas has no step on the queue mimas")
+
+
+def _tell(plan: Plan) -> None:
+    """Say what overrides have changed: what is no longer in the plan, nobody sees there."""
+    dcid = plan.scenario.DCID
+    for planned in plan.dropped:
+        extra = {"action": "override", "dcid": dcid, "rule": planned.rule}
+        text = "DCID %d: %s is dropped by an override: %s"
+        logger.warning(text, dcid, planned.task.recipe, planned.override, extra=extra)
+    for planned in plan.tasks:
+        if planned.override:
+            extra = {"action": "override", "dcid": dcid, "rule": planned.rule}
+            text = "DCID %d: %s is changed by an override: %s"
+            logger.info(text, dcid, planned.task.recipe, planned.override, extra=extra)
 
 
 def _messages(

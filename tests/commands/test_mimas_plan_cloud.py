@@ -191,25 +191,30 @@ def test_wrong_use(site: Path, tmp_path: Path) -> None:
         assert run("mimas-plan", *arguments).code == 2, arguments
 
 
+def conditions(outcome: Any) -> list[Any]:
+    """The conditions of the cloud offers among the lines of an explanation."""
+    return [line for line in outcome.lines if line["explain"] == "cloud"]
+
+
 def test_explain_says_each_condition_on_a_pipe(site: Path) -> None:
     outcome = run("mimas-plan", "--explain", stdin=text(*statistics(slurm=60), REQUEST))
     assert outcome.code == 0
     assert {(line["explain"], line["dcid"], line["event"]) for line in outcome.lines} == {
-        ("cloud", 5, "END")
+        (what, 5, "END") for what in ("rule", "task", "cloud")
     }
-    failing = [line for line in outcome.lines if not line["holds"]]
+    failing = [line for line in conditions(outcome) if not line["holds"]]
     assert [(line["condition"], line["value"], line["threshold"]) for line in failing] == [
         ("jobs waiting on slurm", 60, 60)
     ]
     assert outcome.err == ""
     same = run("mimas-plan", "--explain", "--json", stdin=text(*statistics(slurm=60), REQUEST))
-    assert [line["condition"] for line in same.lines] == [
-        line["condition"] for line in outcome.lines
+    assert [(line["explain"], line.get("condition")) for line in same.lines] == [
+        (line["explain"], line.get("condition")) for line in outcome.lines
     ]
 
 
 def test_explain_for_a_dcid_without_any_configuration(home: Path) -> None:
-    (line,) = run("mimas-plan", "--explain", 993677).lines
+    (line,) = conditions(run("mimas-plan", "--explain", 993677))
     assert (line["condition"], line["value"], line["holds"]) == ("cloudbursting", False, False)
 
 

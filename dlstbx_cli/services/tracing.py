@@ -27,6 +27,7 @@ STAGES = (
     "released",
     "cancelled",
     "started",
+    "began",
     "running",
     "succeeded",
     "failed",
@@ -34,11 +35,11 @@ STAGES = (
     "waiting",
     "dead",
 )
-#: What counts as what became of a job, strongest first: a dead letter outweighs all that
-#: went well before, and a job that has run is no longer a job that was released.
+#: What became of a job, the last stage that it has reached; what is true now (a program
+#: runs, a message waits or is dead) counts more than what has been.
 _OUTCOMES = (
-    *("dead", "waiting", "held", "going", "cancelled", "running", "succeeded", "failed"),
-    *("started", "released", "created"),
+    *("created", "held", "going", "released", "cancelled", "started"),
+    *("succeeded", "failed", "running", "waiting", "dead"),
 )
 #: The form of a recipe's id; nothing else may come to name a file.
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
@@ -144,13 +145,13 @@ class Trace:
             if event.job is None or event.stage not in _OUTCOMES:
                 continue
             before = fates.get(event.job)
-            # Of a job that was started twice, the later end counts.
-            if before is None or _weight(event) <= _weight(before):
+            if before is None or _weight(event) >= _weight(before):
                 fates[event.job] = event
         return dict(sorted(fates.items()))
 
 
 def _weight(event: Event) -> int:
+    # Of a job that was started twice, the later end counts.
     stage = "succeeded" if event.stage == "failed" else event.stage
     return _OUTCOMES.index(stage)
 

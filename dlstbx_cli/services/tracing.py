@@ -41,6 +41,8 @@ _OUTCOMES = (
     *("created", "held", "going", "released", "cancelled", "started"),
     *("succeeded", "failed", "running", "waiting", "dead"),
 )
+#: What older requests call a processing job.
+_OLD_NAME = "ispyb_reprocessing_id"
 #: The form of a recipe's id; nothing else may come to name a file.
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 
@@ -157,8 +159,17 @@ def _weight(event: Event) -> int:
 
 
 def timeline(events: Iterable[Event]) -> list[Event]:
-    """Return events in order, each once; one whose time nobody knows comes last."""
-    return sorted(_unique(events), key=_place)
+    """Return events in order, each once; one whose time nobody knows comes last.
+
+    Where a request is known to have started a job, its other events are the job's too.
+    """
+    events = list(events)
+    jobs = {one.guid: one.job for one in events if one.stage == "started" and one.job}
+    known = (
+        replace(one, job=jobs[one.guid]) if one.job is None and one.guid in jobs else one
+        for one in events
+    )
+    return sorted(_unique(known), key=_place)
 
 
 def _unique(events: Iterable[Event]) -> list[Event]:
@@ -225,13 +236,20 @@ def named_in(message: Message) -> Named:
     places += [_mapping(place.get("parameters")) for place in [body, payload, *steps]]
     found = [message.headers.get("dlstbx-dcid")]
     found += [place.get(key) for place in places for key in ("dcid", "DCID", "ispyb_dcid")]
-    jobs = [place.get("ispyb_process") for place in places]
-    guids = [place.get("guid") for place in places]
-    guids.append(_mapping(body.get("environment")).get("ID"))
+    jobs = [place.get(key) for place in places for key in ("ispyb_process", _OLD_NAME)]
+    guids = [place.get("guid") for place in places] + [request_of(message)]
     # A request that has not been looked up will be known by what follows from its identity.
     if own := message.headers.get(ID_HEADER):
         guids.append(request_id(own))
     return Named(_numbers(found), _numbers(jobs), frozenset(g for t in guids if (g := guid_of(t))))
+
+
+def request_of(message: Message) -> str | None:
+    """Return the recipe's id of the request that a message belongs to, None if it says none."""
+    body = _mapping(message.body)
+    return guid_of(_mapping(body.get("environment")).get("ID")) or guid_of(
+        _mapping(body.get("parameters")).get("guid")
+    )
 
 
 def recipe_in(message: Message) -> str | None:

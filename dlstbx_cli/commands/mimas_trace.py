@@ -30,8 +30,9 @@ mimas-trace --json 993677 | jq -r 'select(.stage == "held") | .reason'"""
 )
 @click.option("--dcid", "as_dcid", is_flag=True, help="The number is a DCID.")
 @click.option("--job", "as_job", is_flag=True, help="The number is a processing job's ID.")
-@click.option("--logbook", metavar="DIR", help="The logbook of recipe-dispatch.")
+@click.option("--logbook", metavar="DIR", help="The logbook of recipe-dispatch (DLSTBX_LOGBOOK).")
 @click.option("--record", metavar="DIR", help="The records of mimas-plan (DLSTBX_RECORDS).")
+@click.option("--drop-dir", metavar="DIR", help="Where triggers are stored (DLSTBX_DROP_DIR).")
 @limits.choosing
 @options.state
 @options.ispyb
@@ -49,6 +50,7 @@ def main_command(
     state: str | None,
     logbook: str | None,
     record: str | None,
+    drop_dir: str | None,
     **chosen: Any,
 ) -> int:
     """Show where a collection, a job or a request is, and how it came there.
@@ -68,7 +70,7 @@ def main_command(
         raise click.UsageError("--table goes without --json.")
     query = _query(what, as_dcid, as_job)
     allowed = limits.effective(run.configuration.storage, limits.Chosen.of(**chosen)).limits
-    tracer = Tracer(run, Sources(broker, ispyb, state, logbook, record), allowed)
+    tracer = Tracer(run, Sources(broker, ispyb, state, logbook, record, drop_dir), allowed)
     trace = tracer.trace(query)
     for source, reason in trace.unavailable.items():
         run.say(f"{source}: not asked: {reason}")

@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 Result = TypeVar("Result")
 
 ISPYB, STATE, RECORDS, LOGBOOK, BROKER = "ISPyB", "state", "records", "logbook", "broker"
+DROPPED = "drop-dir"
 #: The part of a broker that not every one lets us look at.
 QUEUES = "queues"
 #: Seconds that a directory may take, and that a logbook is searched for a collection at most.
@@ -45,6 +46,7 @@ class Sources:
     state: str | None = None
     logbook: str | None = None
     record: str | None = None
+    drop_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +87,7 @@ class Tracer:
         plans = self._recorded(scope)
         scope = self._of_logbook(scope, plans)
         self._events += self._mine(plans, scope)
-        self._events += self._on_broker(scope)
+        self._events += self._on_broker(scope) + self._stored(scope)
         return Trace(subject, scope, tracing.timeline(self._events), self.unavailable)
 
     def _ask(self, source: str, work: Callable[[], Result]) -> Result | None:
@@ -306,6 +308,15 @@ class Tracer:
                 return found + list(concerned.waiting(broker, scope.concerns))
         self.unavailable[QUEUES] = "this broker cannot be browsed: only its dead letters were"
         return found
+
+    def _stored(self, scope: Scope) -> list[Event]:
+        from dlstbx_cli.transport.concerned import stored
+
+        def work() -> list[Event]:
+            directory = self._run.configuration.drop_dir(self._sources.drop_dir)
+            return self._read(directory, "", lambda path: list(stored(path, scope.concerns)))
+
+        return self._ask(DROPPED, work) or []
 
 
 def _with_dcid(scope: Scope, events: Iterable[Event]) -> Scope:

@@ -52,7 +52,7 @@ class Event:
     """One thing that is known to have happened, or to be so now.
 
     :param stage: one of STAGES.
-    :param source: who says so: ``ISPyB``, ``logbook``, ``records``, ``state`` or ``broker``.
+    :param source: who says so: ``ISPyB``, ``logbook``, ``records``, ``state``, ``broker``, ``drop-dir``.
     :param text: what happened, for people, without the job and the recipe.
     :param time: when, in seconds since the epoch; None where nobody wrote it down.
     :param latest: not later than this, where the time itself is not known.
@@ -81,7 +81,7 @@ class Event:
 
     def record(self) -> dict[str, Any]:
         """Return the event as an object for programs; ``id`` is its ``ident``."""
-        record = asdict(self)
+        record = {"time": self.time, "latest": self.latest, **asdict(self)}
         record["id"] = record.pop("ident")
         if not record["tasks"]:
             del record["tasks"]
@@ -161,15 +161,19 @@ def _weight(event: Event) -> int:
 def timeline(events: Iterable[Event]) -> list[Event]:
     """Return events in order, each once; one whose time nobody knows comes last.
 
-    Where a request is known to have started a job, its other events are the job's too.
+    Where a request is known to have started a job or a recipe, its messages are of that.
     """
     events = list(events)
-    jobs = {one.guid: one.job for one in events if one.stage == "started" and one.job}
-    known = (
-        replace(one, job=jobs[one.guid]) if one.job is None and one.guid in jobs else one
-        for one in events
-    )
+    started = {one.guid: one for one in events if one.stage == "started" and one.guid}
+    known = (_completed(one, started.get(one.guid or "")) for one in events)
     return sorted(_unique(known), key=_place)
+
+
+def _completed(event: Event, started: Event | None) -> Event:
+    if started is None or event.source != "broker":
+        return event
+    job = started.job if event.job is None else event.job
+    return replace(event, job=job, recipe=event.recipe or started.recipe)
 
 
 def _unique(events: Iterable[Event]) -> list[Event]:

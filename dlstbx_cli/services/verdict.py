@@ -10,7 +10,7 @@ from typing import Any
 from dlstbx_cli.services.tracing import Event, Trace
 
 #: Sources that know of a trigger: without them, none that is known means nothing.
-_KNOW_TRIGGERS = ("logbook", "records", "state", "broker")
+_KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
 
@@ -94,7 +94,7 @@ def _waiting(trace: Trace) -> Iterator[Part]:
 def _missing(trace: Trace) -> Iterator[Part]:
     """Say so if a plan has more jobs than there are, and no message says where they are."""
     plans = [event for event in trace.events if event.stage == "planned"]
-    asked_all = not {"ISPyB", "broker"} & trace.unavailable.keys()
+    asked_all = not {"ISPyB", "broker", "queues"} & trace.unavailable.keys()
     unsettled = any(event.stage in ("waiting", "dead") for event in trace.events)
     if not plans or not trace.scope.whole or not asked_all or unsettled:
         return

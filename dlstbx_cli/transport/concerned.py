@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
 
 from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
 from dlstbx_cli.services.message import Message
 from dlstbx_cli.services.tracing import Event, Named, named_in, recipe_in, request_of
+from dlstbx_cli.transport import pickup
 from dlstbx_cli.transport.letters import look
 from dlstbx_cli.transport.link import Broker
 
@@ -39,6 +42,15 @@ def waiting(broker: Broker, wanted: Callable[[Named], bool]) -> Iterator[Event]:
             named = named_in(message)
             if wanted(named):
                 yield _waits(message, named, queue, place)
+
+
+def stored(directory: Path, wanted: Callable[[Named], bool]) -> Iterator[Event]:
+    """Yield the stored triggers that are wanted, as events. Raises Unavailable."""
+    for written, message in pickup.look(directory):
+        named = named_in(message)
+        if wanted(named):
+            event = _event(message, named, "stored", None, f"in {directory}, not sent yet")
+            yield replace(event, source="drop-dir", time=written)
 
 
 def _waits(message: Message, named: Named, queue: str, place: int) -> Event:

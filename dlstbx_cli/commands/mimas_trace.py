@@ -79,6 +79,8 @@ def main_command(
         _print(trace, found)
     else:
         _write(trace, found)
+        if not trace.events:
+            run.say(found.text)
     return _code(trace, tracer)
 
 

@@ -52,7 +52,8 @@ class Event:
     """One thing that is known to have happened, or to be so now.
 
     :param stage: one of STAGES.
-    :param source: who says so: ``ISPyB``, ``logbook``, ``records``, ``state``, ``broker``, ``drop-dir``.
+    :param source: who says so: ``ISPyB``, ``logbook``, ``records``, ``state``, ``broker`` or
+        ``drop-dir``.
     :param text: what happened, for people, without the job and the recipe.
     :param time: when, in seconds since the epoch; None where nobody wrote it down.
     :param latest: not later than this, where the time itself is not known.

@@ -142,11 +142,11 @@ def _calm(trace: Trace) -> Part:
 
 
 def _no_trigger(trace: Trace) -> str:
-    silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
     if not trace.events:
-        text = f"nothing is known of {trace.subject}"
+        text, silent = f"nothing is known of {trace.subject}", list(trace.unavailable)
     else:
         text = f"no trigger is known of {trace.subject}"
+        silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
     return f"{text} (not asked: {', '.join(silent)})" if silent else text
 
 

@@ -69,6 +69,11 @@ class TestBacklogSimulate(ReadsLines):
         assert lines == []  # none of these lines is an arrival
 
 
+class TestMimasTrace(Contract):
+    command = "mimas-trace"
+    arguments: ClassVar[list[str]] = ["993677"]
+
+
 class TestQueuePut(ReadsLines):
     command = "queue-put"
     queue = "queue-put"

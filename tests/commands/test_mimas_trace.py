@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 import os
 import sqlite3
+import time
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.conftest import Outcome, run, shell
+from tests.conftest import Outcome, make_dead_letters, run
 
 DCID = 993677
 NOBODY = "12345678-1234-1234-1234-123456789abc"
@@ -19,8 +20,9 @@ NOBODY = "12345678-1234-1234-1234-123456789abc"
 @pytest.fixture
 def site(home: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """A home whose services write a logbook and records."""
-    monkeypatch.setenv("DLSTBX_LOGBOOK", str(home / "book"))
-    monkeypatch.setenv("DLSTBX_RECORDS", str(home / "records"))
+    for variable, name in (("DLSTBX_LOGBOOK", "book"), ("DLSTBX_RECORDS", "records")):
+        (home / name).mkdir()
+        monkeypatch.setenv(variable, str(home / name))
     return home
 
 
@@ -214,3 +216,194 @@ def test_nobody_answers(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert outcome.code == 75
     assert stages(outcome.lines) == []
     assert unavailable(outcome.lines).keys() == {"ISPyB", "state", "records", "logbook", "broker"}
+
+
+def test_what_is_not_known(site: Path) -> None:
+    for what in (404, NOBODY, "--job=404", "--dcid=404"):
+        arguments = str(what).split("=")
+        outcome = run("mimas-trace", *arguments)
+        assert outcome.code == 1, what
+        (line,) = outcome.lines
+        assert line["verdict"].startswith("nothing is known of ")
+        assert line["verdict"] in outcome.err
+
+
+def test_nothing_was_triggered(site: Path) -> None:
+    lines = trace(DCID)
+    assert stages(lines) == ["collected", "collected"]
+    assert verdict(lines) == f"no trigger is known of DCID {DCID}"
+    # What could have known of one must have been asked for this to mean anything.
+    (site / "book").rmdir()
+    assert verdict(trace(DCID)) == f"no trigger is known of DCID {DCID} (not asked: logbook)"
+
+
+def test_a_trigger_waits(site: Path) -> None:
+    run("dlstbx.go", "-r", "mimas", "-s", "event=end", DCID)
+    lines = trace(DCID)
+    assert stages(lines)[-1] == "waiting"
+    assert verdict(lines) == "1 message waits in the queue processing_recipe (queue-ls)"
+
+
+def test_a_request_waits_for_its_run_status(site: Path) -> None:
+    with sqlite3.connect(site / "ispyb.sqlite3") as ispyb:
+        ispyb.execute("UPDATE DataCollection SET runStatus = NULL, endTime = NULL")
+    run("dlstbx.go", "-r", "mimas", "-s", "event=end", "-s", "ispyb_wait_for_runstatus=1", DCID)
+    assert run("recipe-dispatch", "--once").code == 0
+    lines = trace(DCID)
+    assert stages(lines) == ["collected", "waiting"]
+    assert "due in" in lines[1]["text"]
+
+
+def test_a_trigger_is_stored(site: Path) -> None:
+    run("dlstbx.go", "--drop", "-r", "mimas", "-s", "event=end", DCID)
+    lines = trace(DCID)
+    assert stages(lines)[-1] == "stored"
+    assert verdict(lines) == "a trigger is stored, not sent: run dlstbx.pickup"
+    assert trace("--drop-dir", site / "drop", DCID) == lines
+    assert stages(trace("--drop-dir", site / "elsewhere", DCID)) == ["collected", "collected"]
+
+
+def test_the_dispatcher_rejects_it(site: Path) -> None:
+    make_dead_letters()
+    lines = trace(404)
+    assert stages(lines) == ["dead"]
+    assert (lines[0]["id"], lines[0]["queue"]) == ("bbb-3", "dlq.processing_recipe")
+    assert verdict(lines) == "dead letter: DCID 404 is not in ISPyB (dlq-show bbb-3)"
+    # The dead letter of another collection is not this one's.
+    assert stages(trace(DCID)) == ["collected", "collected"]
+
+
+def test_a_job_that_is_dead(chain: Path) -> None:
+    """The recipe of a job is not there: so it was released, and nothing came of it."""
+    again = {
+        "queue": "processing_recipe",
+        "headers": {"dlstbx-id": "job-7-again"},
+        "message": {"recipes": ["no-such-recipe"], "parameters": {"ispyb_process": 7}},
+    }
+    assert run("recipe-dispatch", "--send", stdin=json.dumps(again)).code == 1
+    lines = trace("--job", 7)
+    assert stages(lines)[-2:] == ["waiting", "dead"] or stages(lines)[-2:] == ["dead", "waiting"]
+    assert lines[-1]["state"] == "dead"
+    assert lines[-1]["jobs"] == {"dead": 1}
+    assert verdict(lines).startswith("dead letter: there is no recipe 'no-such-recipe' in ")
+    assert "(dlq-show job-7-ag)" in verdict(lines)
+    assert "dead" not in stages(trace("--job", 6))
+    assert lines[-1]["state"] == trace(DCID)[-1]["state"] == "dead"
+
+
+def test_the_rules_refuse_it(site: Path) -> None:
+    scenario = {"dcid": DCID, "event": "ende", "beamline": "i03"}
+    assert run("mimas-plan", "--send", stdin=json.dumps(scenario)).code == 1
+    lines = trace(DCID)
+    assert stages(lines)[-1] == "dead"
+    assert "event must be one of" in verdict(lines)
+
+
+def test_why_it_is_held(chain: Path) -> None:
+    statistic = {
+        "topic": "transient.statistics.cluster",
+        "message": {"statistic-group": "cluster", "statistic": "job-states", "PENDING": 60,
+                    "statistic-cluster": "slurm", "statistic-timestamp": time.time()},
+    }  # fmt: skip
+    assert run("backlog-release", "--once", stdin=json.dumps(statistic)).code == 0
+    assert "3 of 11 jobs are held: cluster slurm: 65 jobs wait, its limit is 60" in verdict(
+        trace(DCID)
+    )
+    assert "its limit is 20" in verdict(trace("--limit", "slurm=20", DCID))
+    run("backlog-hold", "i03", "--until", "2h", "--reason", "detector tests")
+    assert "3 of 11 jobs are held: beamline i03 is paused: detector tests" in verdict(trace(DCID))
+
+
+def test_released_and_cancelled_by_hand(chain: Path) -> None:
+    first, second, third = (
+        line["id"] for line in trace(DCID) if line.get("stage") == "held" and line["reason"]
+    )
+    assert run("backlog-cancel", first, "--reason", "a bad crystal").code == 0
+    assert run("backlog-now", second).code == 0
+    lines = trace(DCID)
+    (cancelled,) = (line for line in lines if line.get("stage") == "cancelled")
+    assert (cancelled["id"], cancelled["reason"]) == (first, "a bad crystal")
+    assert cancelled["who"]
+    by_hand = [line for line in lines if line.get("stage") == "released" and line["who"]]
+    assert [line["id"] for line in by_hand] == [second]
+    assert (
+        "1 of 11 jobs is held: cluster slurm: there is no statistic yet"
+        f" (backlog-show {third}); 1 of 11 jobs is cancelled by {cancelled['who']}: a bad crystal"
+    ) in verdict(lines)
+
+
+def program(home: Path, job: int, status: int | None, message: str = "") -> None:
+    """Write what a program reports of a job, as Zocalo's wrappers do."""
+    with sqlite3.connect(home / "ispyb.sqlite3") as ispyb:
+        ispyb.execute(
+            "INSERT INTO AutoProcProgram (processingPrograms, processingStatus, processingMessage,"
+            " processingStartTime, processingEndTime, recordTimeStamp, processingJobId)"
+            " VALUES ('xia2', ?, ?, ?, ?, ?, ?)",
+            [status, message, "2026-12-01 10:00:00.000000",
+             None if status is None else "2026-12-01 10:05:00.000000",
+             "2026-12-01 10:00:00.000000", job],
+        )  # fmt: skip
+
+
+def test_what_the_programs_report(chain: Path) -> None:
+    assert run("queue-get", "demo.processing").code == 0
+    program(chain, 1, 1, "processing successful")
+    program(chain, 2, 0, "processing failure")
+    program(chain, 3, None)
+    lines = trace(DCID)
+    assert lines[-1]["jobs"] == {
+        "succeeded": 1, "failed": 1, "running": 1, "held": 3, "started": 5,
+    }  # fmt: skip
+    assert "1 of 11 jobs failed, job 2: processing failure" in verdict(lines)
+    assert verdict(lines).endswith("1 of 11 jobs is running")
+    assert stages(lines, job=1)[-2:] == ["began", "succeeded"]
+    assert verdict(trace("--job", 1)) == "the job is done"
+    assert verdict(trace("--job", 3)) == "the job is running"
+    assert verdict(trace("--job", 4)) == "the job is on the way and has reported nothing yet"
+
+
+def test_a_number_that_is_both(chain: Path) -> None:
+    with sqlite3.connect(chain / "ispyb.sqlite3") as ispyb:
+        ispyb.execute(
+            "UPDATE DataCollection SET dataCollectionId = 5 WHERE dataCollectionId = 993700"
+        )
+    outcome = run("mimas-trace", 5)
+    assert "5 is a DCID and a JOBID" in outcome.err
+    assert {line["dcid"] for line in outcome.lines if "stage" in line} == {5}
+    for flag, wanted in (("--dcid", {5}), ("--job", {DCID})):
+        outcome = run("mimas-trace", flag, 5)
+        assert "JOBID" not in outcome.err
+        assert {line["dcid"] for line in outcome.lines if "stage" in line} == wanted
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["../../etc/passwd"], ["12345678-1234-1234-1234-12345678"], ["x"], [""], ["0"], ["-5"],
+        ["9" * 5000], ["\u0665"], ["12345678-1234-1234-1234-123456789ab/"], ["--job", NOBODY],
+        ["--dcid", NOBODY], ["--dcid", "--job", "5"], ["--table", "--json", "5"], [], ["1", "2"],
+    ],
+)  # fmt: skip
+def test_what_is_no_id(site: Path, arguments: list[str]) -> None:
+    outcome = run("mimas-trace", *arguments)
+    assert (outcome.code, outcome.out) == (2, "")
+
+
+def test_an_id_from_a_message_never_becomes_a_path(chain: Path) -> None:
+    """A record that names a request as nobody may: it is no file of the logbook's."""
+    month = next((chain / "book").iterdir())
+    entry = next(month.glob("??/*"))
+    (month / "secret").write_text(entry.read_text().replace("mimas", "stolen"))
+    (path,) = (chain / "records").iterdir()
+    record = json.loads(path.read_text())
+    record["guid"] = "../secret"
+    path.write_text(json.dumps(record) + "\n")
+    assert "stolen" not in json.dumps(trace(DCID))
+
+
+def test_what_people_see(chain: Path) -> None:
+    outcome = run("mimas-trace", "--table", DCID)
+    assert outcome.out.rstrip().splitlines()[-1].startswith(f"DCID {DCID}: 3 of 11 jobs are held: ")
+    assert "autoprocessing-fast-dp-eiger" in outcome.out
+    assert "or before" in outcome.out  # nobody wrote down when it was triggered
+    assert run("mimas-trace", "--json", DCID).out == run("mimas-trace", DCID).out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, delete, exc, func, insert, select, update
 
-from dlstbx_cli.database import store
+from dlstbx_cli.database import held_pauses, store
 from dlstbx_cli.database.connection import Contended, connect, reading, writing
 from dlstbx_cli.database.held_tables import (
     CANCELLED,
@@ -17,7 +17,6 @@ from dlstbx_cli.database.held_tables import (
     HELD,
     JOBS,
     METADATA,
-    PAUSES,
     RELEASED,
     STATISTICS,
 )
@@ -171,36 +170,21 @@ class HeldJobs:
         return self._again(cancel)
 
     def pause(self, pause: Pause) -> int:
-        """Add a pause, and return its number."""
+        """Add a pause that begins now, and return its number."""
         self._prepare()
         with writing(self._engine) as connection:
-            made = connection.execute(
-                insert(PAUSES).values(
-                    kind=pause.kind,
-                    name=pause.name,
-                    until=int(1000 * pause.until),
-                    owner=pause.owner,
-                    reason=pause.reason,
-                )
-            )
-            (number,) = made.inserted_primary_key or (0,)
-            return int(number)
+            return held_pauses.add(connection, pause)
 
-    def resume(self, *wanted: ColumnElement[bool]) -> list[Pause]:
-        """End the pauses that meet all conditions on PAUSES; return them."""
-        found = self.pauses(*wanted)
+    def resume(self, owner: str, *wanted: ColumnElement[bool]) -> list[Pause]:
+        """End the pauses that meet all conditions on PAUSES, for *owner*; return them."""
+        self._prepare()
         with writing(self._engine) as connection:
-            connection.execute(
-                update(PAUSES)
-                .where(PAUSES.c.id.in_([pause.number for pause in found]))
-                .values(until=now())
-            )
-        return found
+            return held_pauses.end(connection, owner, *wanted)
 
     def pauses(self, *wanted: ColumnElement[bool]) -> list[Pause]:
         """Return the pauses that have not ended."""
         with self._looking() as connection:
-            return _pauses(connection, *wanted)
+            return held_pauses.current(connection, *wanted)
 
     def statistics(self) -> dict[str, Statistic]:
         """Return the last statistic of each cluster."""
@@ -274,7 +258,7 @@ class HeldJobs:
         with writing(self._engine) as connection:
             ended = JOBS.c.state.in_([RELEASED, CANCELLED])
             connection.execute(delete(JOBS).where(ended, JOBS.c.changed < before))
-            connection.execute(delete(PAUSES).where(PAUSES.c.until < before))
+            held_pauses.prune(connection, before)
         self._pruned = time.monotonic()
 
 
@@ -314,16 +298,8 @@ def _seen(connection: Connection, cluster: str) -> Seen:
         statistic,
         [_s(changed) for changed in connection.scalars(lately)],
         {visit: _s(changed) for visit, changed in connection.execute(served)},
-        _pauses(connection),
+        held_pauses.current(connection),
     )
-
-
-def _pauses(connection: Connection, *wanted: ColumnElement[bool]) -> list[Pause]:
-    current = select(PAUSES).where(PAUSES.c.until > now(), *wanted).order_by(PAUSES.c.until)
-    return [
-        Pause(row.kind, row.name, _s(row.until), row.owner, row.reason, row.id)
-        for row in connection.execute(current)
-    ]
 
 
 def _held(connection: Connection, *wanted: ColumnElement[bool]) -> list[Held]:

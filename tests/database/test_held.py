@@ -14,6 +14,7 @@ from sqlalchemy import insert
 
 from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.held import LEASE, HeldJobs
+from dlstbx_cli.database.held_lists import HeldLists
 from dlstbx_cli.database.held_tables import JOBS, PAUSES
 from dlstbx_cli.services.backlog import STATISTICS_TOPIC, StoredBacklog
 from dlstbx_cli.services.errors import Rejected
@@ -197,9 +198,42 @@ def test_pauses_keep_and_end(store: HeldJobs) -> None:
 def test_a_pause_can_be_ended(store: HeldJobs) -> None:
     store.pause(Pause("visit", "a", time.time() + 60, "me", ""))
     store.pause(Pause("beamline", "i03", time.time() + 60, "me", ""))
-    (ended,) = store.resume(PAUSES.c.name == "a")
+    (ended,) = store.resume("adam", PAUSES.c.name == "a")
     assert ended.name == "a"
     assert [pause.name for pause in store.pauses()] == ["i03"]
+    assert [pause.name for pause in store.seen("slurm").pauses] == ["i03"]
+    assert store.resume("eve", PAUSES.c.name == "a") == []
+
+
+def test_who_has_ended_a_pause_and_when_is_kept(url: str) -> None:
+    with freeze_time(NOW) as clock:
+        store = HeldLists.at(url)
+        begun = time.time()
+        store.pause(Pause("visit", "a", begun + 3600, "me", "asleep"))
+        store.pause(Pause("visit", "b", begun + 60, "me", "short"))
+        clock.tick(90)
+        store.resume("adam")
+        first, second = store.pauses_since(None)
+        assert (first.begun, first.until) == (begun, begun + 3600)
+        assert (first.ended, first.ended_by) == (begun + 90, "adam")
+        assert (second.begun, second.ended, second.ended_by) == (begun, None, "")
+        assert [pause.name for pause in store.pauses_since(begun + 61)] == ["a"]
+        assert store.pauses_since(begun + 91) == []
+
+
+def test_a_store_of_an_older_version_is_completed(url: str) -> None:
+    engine = connect(url, create=True)
+    columns = "(id INTEGER PRIMARY KEY, kind VARCHAR(12), name VARCHAR(100), until BIGINT,"
+    columns += " owner VARCHAR(100), reason VARCHAR(255))"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE dlstbx_pause {columns}")
+        values = f"(1, 'visit', 'a', {int(1000 * time.time()) + 60_000}, 'me', 'r')"
+        connection.exec_driver_sql(f"INSERT INTO dlstbx_pause VALUES {values}")
+    (seen,) = HeldJobs(engine).pauses()
+    assert (seen.name, seen.begun) == ("a", None)
+    (ended,) = HeldJobs(engine).resume("adam")
+    assert ended.name == "a"
+    engine.dispose()
 
 
 def test_a_person_releases_and_cancels(store: HeldJobs) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, delete, exc, func, insert, select, update
@@ -20,6 +21,7 @@ from dlstbx_cli.database.held_tables import (
     RELEASED,
     STATISTICS,
 )
+from dlstbx_cli.database.renewal import repeated
 from dlstbx_cli.database.state import key_of
 from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.port import Entry, Seen
@@ -31,8 +33,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: Seconds after which a claim that was not followed by a release is taken over: its owner
-#: has been killed between the two.
+#: Seconds after which a claim is taken over that was neither renewed nor followed by a
+#: release: its owner has been killed between the two.
 LEASE = 30.0
 #: Days that the history is kept, and that a visit's last release counts for fairness.
 KEPT, REMEMBERED = 90, 7
@@ -145,6 +147,27 @@ class HeldJobs:
         return self._again(
             lambda: self._take_over(numbers, JOBS.c.state == HELD, owner=owner, reason=reason)
         )
+
+    @contextmanager
+    def renewing(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Keep claims up while what was claimed is being sent, however long that takes."""
+        claimed = JOBS.c.id.in_(numbers), JOBS.c.state == GOING
+        last = time.monotonic()
+
+        def renew() -> None:
+            nonlocal last
+            begun = time.monotonic()
+            # All by the same time: one after the other, as in _going. They count as
+            # released from now on, for a limit as well: that is when they are sent.
+            later = JOBS.c.changed + int(1000 * (begun - last))
+            self._execute(update(JOBS).where(*claimed).values(changed=later))
+            last = begun
+
+        if not numbers:
+            yield
+            return
+        with repeated(renew, LEASE / 4):
+            yield
 
     def released(self, numbers: Sequence[int]) -> None:
         """Note that claimed jobs have been sent; when they were claimed is when they went."""

@@ -7,17 +7,19 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from freezegun import freeze_time
 from sqlalchemy import insert
 
+from dlstbx_cli.database import held
 from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.held import LEASE, HeldJobs
 from dlstbx_cli.database.held_lists import HeldLists
 from dlstbx_cli.database.held_tables import JOBS, PAUSES
 from dlstbx_cli.services.backlog import STATISTICS_TOPIC, StoredBacklog
-from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.errors import Rejected, Unavailable
 from dlstbx_cli.services.held.values import SETTLING, Held, Limits, Pause, Statistic
 from dlstbx_cli.services.message import Message, Queue, Topic
 from dlstbx_cli.services.service import Departure
@@ -163,6 +165,62 @@ def test_two_releasers_together_keep_the_limit(url: str, store: HeldJobs) -> Non
     for thread in threads:
         thread.join()
     assert sorted(found) == list(range(25))
+
+
+def test_a_slow_broker_lets_nobody_else_send_the_same(
+    url: str, store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "LEASE", 0.4)
+    for number in range(1, 6):
+        store.hold(*job(number))
+    slow = backlog(store, capacity={"slurm": 5})
+    begun = time.time()
+    assert jobs(list(slow.due())) == [1, 2, 3, 4, 5]
+    other = HeldJobs.at(url)
+    with slow.sending():
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            assert other.abandoned() == []
+            time.sleep(0.05)
+    releases = sorted(store.seen("slurm").releases)
+    # They count from when they were sent, one after the other as before.
+    assert releases[0] > begun + 1
+    assert len(set(releases)) == 5
+    assert releases[-1] - releases[0] < 0.1
+    slow.sent()
+    time.sleep(0.5)
+    assert other.abandoned() == []
+    assert {entry.state for entry in other.entries()} == {"released"}
+
+
+def test_a_claim_that_nobody_renews_is_taken_over(
+    store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "LEASE", 0.4)
+    store.hold(*job(1))
+    failing = backlog(store, capacity={"slurm": 5})
+    failing.due()
+    with pytest.raises(Unavailable), failing.sending():
+        raise Unavailable("the broker is away")
+    time.sleep(0.5)
+    assert [entry.job.job for entry in store.abandoned()] == [1]
+
+
+def test_what_was_sent_while_the_store_was_away_is_noted_before_more_goes(
+    store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with freeze_time(NOW) as clock:
+        store.hold(*job(1))
+        service = backlog(store, capacity={"slurm": 5})
+        assert jobs(list(service.due())) == [1]
+        with monkeypatch.context() as context:
+            context.setattr(store, "released", mock.Mock(side_effect=Unavailable("locked")))
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    service.sent()
+        clock.tick(LEASE + 1)
+        assert service.due() == []
+        assert [entry.state for entry in store.entries()] == ["released"]
 
 
 def test_visits_take_turns_over_time(store: HeldJobs) -> None:

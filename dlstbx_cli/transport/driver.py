@@ -13,7 +13,7 @@ import enum
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -147,6 +147,12 @@ class _Run:
             return False
         self._initiated = time.monotonic()
         departures = self._initiative.due()
+        with self._initiative.sending():
+            self._depart_all(departures)
+        self._initiative.sent()
+        return bool(departures)
+
+    def _depart_all(self, departures: Sequence[Departure]) -> None:
         sound = [one for one in departures if one.fault is None]
         try:
             self._depart(*sound)
@@ -160,8 +166,6 @@ class _Run:
         for one in departures:
             if one.fault is not None:
                 self._refuse(one, one.fault)
-        self._initiative.sent()
-        return bool(departures)
 
     def _depart(self, *departures: Departure) -> None:
         if messages := [message for one in departures for message in one.messages]:

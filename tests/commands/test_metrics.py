@@ -231,3 +231,23 @@ def test_without_it_prometheus_is_not_loaded(home: Path) -> None:
         "    main([])\n"
     )
     assert "prometheus_client" not in loaded_by(code)
+
+
+def test_the_page_names_what_is_given(home: Path, port: int, processes: list[Any]) -> None:
+    from tests.docs.pages import MAN, Page
+
+    processes.append(start("backlog-release", "--listen", "--metrics-port", str(port)))
+    taken = statistic("slurm", 60, time.time())
+    send(home, taken)
+    wait_for(port, lambda found: value(found, "dlstbx_held_jobs", cluster="slurm") == 0)
+    send(home, taken)
+    found = wait_for(
+        port,
+        lambda found: value(found, "dlstbx_statistics_age_seconds", cluster="slurm") is not None,
+    )
+    given = {name.removesuffix("_bucket").removesuffix("_count").removesuffix("_sum")
+             for name, _ in found if name.startswith("dlstbx_")}  # fmt: skip
+    blocks = Page(MAN / "dlstbx.5").blocks("AS SERVICES")
+    table = next(block for block in blocks if block.startswith("dlstbx_handled_total"))
+    named = {line.split()[0] for line in table.splitlines()}
+    assert named - {"process_..."} == given

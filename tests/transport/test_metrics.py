@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 import time
 import urllib.request
@@ -10,10 +11,14 @@ from contextlib import closing
 
 import pytest
 
-from dlstbx_cli.services.errors import Unavailable
+from dlstbx_cli.services.errors import NotReady, Rejected, Unavailable
+from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.transport import metrics
+from dlstbx_cli.transport.driver import Way, run
 from dlstbx_cli.transport.metrics import PrometheusMeter, Scrapes
+from dlstbx_cli.transport.pipe import Pipe
+from dlstbx_cli.transport.stop import Stop
 from tests.servers.ports import free_ports
 
 
@@ -93,3 +98,42 @@ def test_scrapes_at_once_all_get_the_levels(store: Store) -> None:
         for thread in threads:
             thread.join(20)
     assert [HELD in text for text in texts] == [True] * 8
+
+
+class Stage:
+    """Does what the message says."""
+
+    name, queue, topics = "stage", "in", ("news",)
+
+    def handle(self, message: Message) -> list[Message]:
+        if message.body == "bad":
+            raise Rejected("bad")
+        if message.body == "away":
+            raise Unavailable("away")
+        if message.body == "later":
+            raise NotReady(Message(Queue("in"), "good"), 0.05)
+        time.sleep(0.02)
+        return []
+
+    def observe(self, message: Message) -> None:
+        raise Rejected("nonsense")
+
+
+def test_what_the_driver_tells() -> None:
+    meter = PrometheusMeter("stage", "in")
+    bodies = ["good", "bad", "later", "good", "away", "good"]
+    lines = [json.dumps({"queue": "in", "message": body}).encode() + b"\n" for body in bodies]
+    lines.insert(0, b'{"topic": "news", "message": 1}\n')
+    with closing(Pipe("in", ("news",), lines, emit=lambda _: None, pass_on=lambda _: None)) as link:
+        tally = run(Stage(), link, Way.FILTER, Stop(), meter=meter)
+
+    def value(name: str) -> float | None:
+        return meter.registry.get_sample_value(name, {"command": "stage", "queue": "in"})
+
+    # What was postponed counts once, when it is done; what follows the failure not at all.
+    assert (tally.handled, tally.rejected) == (3, 2)
+    assert value("dlstbx_handled_total") == 3
+    assert value("dlstbx_rejected_total") == 2
+    assert value("dlstbx_failures_total") == 1
+    assert value("dlstbx_handling_seconds_count") == 4  # a broadcast is not handled
+    assert 0.06 < (value("dlstbx_handling_seconds_sum") or 0) < 5

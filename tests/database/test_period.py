@@ -1,0 +1,57 @@
+"""The generator of many collections: what is measured on it must be like the demo facility."""
+
+from __future__ import annotations
+
+from collections import Counter
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, text
+
+from dlstbx_cli.database import demo
+from dlstbx_cli.database.connection import reading
+from dlstbx_cli.database.lookup import Lookup
+from tests.benchmarks import period
+
+NUMBER = 150
+
+
+@pytest.fixture(scope="module")
+def engine(tmp_path_factory: pytest.TempPathFactory) -> Engine:
+    path = tmp_path_factory.mktemp("period") / "ispyb.sqlite3"
+    return period.make(f"sqlite:///{path}", NUMBER, days=3)
+
+
+def values(engine: Engine, dcid: int) -> dict[str, Any]:
+    found = Lookup(engine)({"parameters": {"ispyb_dcid": dcid, "guid": "the-same"}})["parameters"]
+    times = ("startTime", "endTime")
+    info = {k: v for k, v in found["ispyb_dc_info"].items() if k not in times}
+    return {**found, "ispyb_dc_info": info}
+
+
+def test_the_first_copy_is_the_demo_facility(engine: Engine, tmp_path: Path) -> None:
+    original = demo.make(f"sqlite:///{tmp_path}/demo.sqlite3")
+    for one in demo.collections(original):
+        assert values(engine, one.dcid) == values(original, one.dcid)
+    original.dispose()
+
+
+def test_the_others_are_spread_like_the_first(engine: Engine) -> None:
+    found = demo.collections(engine)
+    assert len(found) == NUMBER
+    assert len({one.visit for one in found}) == 31  # 13 of each copy, and 5 of a begun one
+    first, second = found[:64], found[64:128]
+    for name in ("beamline", "kinds", "detector", "related", "running"):
+        kinds = [Counter(getattr(one, name) for one in half) for half in (first, second)]
+        assert kinds[0] == kinds[1]
+
+
+def test_everything_leads_somewhere_and_begins_within_the_days(engine: Engine) -> None:
+    with reading(engine) as connection:
+        assert connection.execute(text("PRAGMA foreign_key_check")).all() == []
+        found = connection.execute(text("SELECT startTime FROM DataCollection")).scalars().all()
+    assert sorted(found) == found
+    assert found[0].startswith("2026-06-01 00:00")
+    assert found[-1] < str(period.BEGIN + timedelta(days=3))

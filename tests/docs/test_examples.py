@@ -44,6 +44,7 @@ BEFORE = {
     "mimas-plan.1": [
         "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
     ],
+    "mimas-trace.1": _BACKLOG,
     "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
 }
 

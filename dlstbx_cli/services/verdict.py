@@ -10,7 +10,7 @@ from typing import Any
 from dlstbx_cli.services.tracing import Event, Trace
 
 #: Sources that know of a trigger: without them, none that is known means nothing.
-_KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "drop-dir")
+_KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
 

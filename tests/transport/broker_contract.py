@@ -75,6 +75,12 @@ class BrokerContract:
         with ExitStack() as stack:
             yield lambda *given: stack.enter_context(closing(broker.consumer(*given)))
 
+    def test_queues_are_listed_by_the_beginning_of_their_names(self, broker):
+        broker.send([to("q", 1), to("r", 2)])
+        assert comes_to(broker, {"q": 1, "r": 1})
+        assert [state.name for state in broker.states("q")] == ["q"]
+        assert broker.states("x") == []
+
     def test_it_says_whether_a_look_keeps_messages_from_others(self, broker):
         assert broker.browses() is self.browses
 

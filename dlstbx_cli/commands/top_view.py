@@ -203,9 +203,9 @@ def _held(look: Mapping[str, Any]) -> Shown:
             for one in found
         ]
 
-    total = sum(one["jobs"] for one in look["held"] or ())
+    total = "" if look["held"] is None else f": {sum(one['jobs'] for one in look['held'])}"
     columns = ["visit", "cluster", "jobs", "paused", "oldest"]
-    return _shown(look, "held", f"held: {total}", columns, rows)
+    return _shown(look, "held", f"held{total}", columns, rows)
 
 
 def _letters(look: Mapping[str, Any]) -> Shown:

@@ -312,10 +312,11 @@ def _seen(connection: Connection, cluster: str) -> Seen:
     since = min(row.timestamp if row else now(), now()) - int(1000 * SETTLING)
     lately = select(JOBS.c.changed).where(*gone, JOBS.c.changed > since)
     remembered = now() - 1000 * REMEMBERED * _DAY
+    turn = func.lower(JOBS.c.visit)
     served = (
-        select(JOBS.c.visit, func.max(JOBS.c.changed))
+        select(turn, func.max(JOBS.c.changed))
         .where(*gone, JOBS.c.changed > remembered)
-        .group_by(JOBS.c.visit)
+        .group_by(turn)
     )
     return Seen(
         statistic,

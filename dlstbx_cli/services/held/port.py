@@ -16,7 +16,7 @@ class Seen:
     """What is known about a cluster at one instant.
 
     :param releases: when jobs were released to it lately (seconds since the epoch).
-    :param served: when each visit had a job released to it last.
+    :param served: when each visit (``Held.turn``) had a job released to it last.
     """
 
     statistic: Statistic | None

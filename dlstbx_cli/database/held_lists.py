@@ -9,7 +9,8 @@ from typing import Any
 from sqlalchemy import ColumnElement, case, func, literal, or_, select
 
 from dlstbx_cli.database import held_pauses
-from dlstbx_cli.database.held import HeldJobs
+from dlstbx_cli.database.held import LIGHT, STATE, HeldJobs
+from dlstbx_cli.database.held_rows import job_of, seconds
 from dlstbx_cli.database.held_tables import GOING, HELD, JOBS, is_named
 from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.explain import Kept
@@ -141,7 +142,7 @@ class HeldLists(HeldJobs):
         )
         with self._looking() as connection:
             return [
-                Group(tuple(names), jobs, first / 1000, int(kept))
+                Group(tuple(names), jobs, seconds(first), int(kept))
                 for *names, jobs, first, kept in connection.execute(found)
             ]
 
@@ -174,18 +175,13 @@ class HeldLists(HeldJobs):
     def _page(
         self, *conditions: Any, order: Any, maximum: int, plain: bool = False
     ) -> list[Listed]:
-        columns = (JOBS.c.id, JOBS.c.cluster, JOBS.c.taken, JOBS.c.beamline, JOBS.c.visit)
-        more = (JOBS.c.recipe, JOBS.c.dcid, JOBS.c.job)
-        state = (JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason)
-        found = select(*columns, *more, *state).where(*conditions)
+        found = select(*LIGHT, *STATE).where(*conditions)
         if plain:
             found = found.with_hint(JOBS, "NOT INDEXED", "sqlite")
         with self._looking() as connection:
             rows = connection.execute(found.order_by(*order).limit(maximum)).all()
         return [
-            Listed(
-                Held(row[0], row[1], row[2] / 1000, *row[3:8]), row[8], row[9] / 1000, *row[10:12]
-            )
+            Listed(job_of(row), row.state, seconds(row.changed), row.owner, row.reason)
             for row in rows
         ]
 

@@ -188,7 +188,7 @@ def _departure(entry: Entry) -> Departure:
         extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
     )
     try:
-        return Departure(entry.message, released(entry.message))
+        return Departure(entry.message, sent_for(entry))
     except Rejected as error:
         return Departure(entry.message, (), str(error))
 
@@ -221,6 +221,13 @@ def released(message: Message) -> list[Message]:
     else:
         results = [Message(Queue("processing_recipe"), payload)]
     return [result.child(message.identity, place) for place, result in enumerate(results)]
+
+
+def sent_for(entry: Entry) -> list[Message]:
+    """Return what a job of the store becomes when it is released. Raises Rejected."""
+    if entry.fault is not None:
+        raise Rejected(entry.fault)
+    return released(entry.message)
 
 
 def held_job(message: Message) -> Held:

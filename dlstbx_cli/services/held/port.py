@@ -32,6 +32,7 @@ class Entry:
     :param state: ``held``, ``going`` (being released), ``released`` or ``cancelled``.
     :param changed: when it came to be in this state.
     :param owner: who released it by hand, or cancelled it; empty: nobody.
+    :param fault: why its message could not be read; None: it could.
     """
 
     job: Held
@@ -40,6 +41,7 @@ class Entry:
     owner: str
     reason: str
     message: Message
+    fault: str | None = None
 
 
 class HeldStore(Protocol):

@@ -106,6 +106,8 @@ def _facts(outlook: explain.Outlook, effective: Effective) -> list[str]:
     """Return the branches of a cluster's tree."""
     from rich.markup import escape
 
+    from dlstbx_cli.commands.trees import printable
+
     room = outlook.room
     capacity = effective.limits.capacity.get(outlook.cluster)
     if capacity is not None:
@@ -126,7 +128,7 @@ def _facts(outlook: explain.Outlook, effective: Effective) -> list[str]:
         names = [f"job {job.number}", job.beamline, job.visit, job.recipe]
         first = f"{', '.join(name for name in names if name)}: "
     facts = [escape(fact) for fact in facts]
-    return [*facts, f"next      {escape(first)}[{colour}]{escape(outlook.why)}[/]"]
+    return [*facts, f"next      {escape(printable(first))}[{colour}]{escape(outlook.why)}[/]"]
 
 
 def _statistic(room: Room, effective: Effective) -> str:

@@ -79,8 +79,17 @@ def print_table(
         # What a row is called by must be readable whole, however narrow the terminal.
         table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
     for row in body:
-        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
+        table.add_row(*("-" if value is None else escape(printable(str(value))) for value in row))
     (onto or console()).print(table)
+
+
+def printable(text: str) -> str:
+    """Return a text that somebody else has written as a terminal can take it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def print_tree(tree: Tree) -> None:

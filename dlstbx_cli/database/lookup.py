@@ -30,7 +30,7 @@ from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
 from dlstbx_cli.services.bounded import Bounded
-from dlstbx_cli.services.errors import Rejected, Stuck
+from dlstbx_cli.services.errors import Rejected
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -68,12 +68,13 @@ class Lookup:
 
     def several(
         self, requests: Sequence[Mapping[str, Any]], names: Collection[str]
-    ) -> list[dict[str, Any] | Rejected | Stuck]:
+    ) -> list[dict[str, Any] | Exception]:
         """Return the parameters of many requests, each of which names a data collection.
 
         The values are those of a look-up for each alone, but the rows are read for all at a
         time, and only groups of parameters that have one of these names are looked up. In
-        place of what cannot be looked up stands the error, which is for that one alone.
+        place of what cannot be looked up stands the error (Rejected, Stuck; any other one is
+        a bug), which is for that one alone.
 
         Raises Unavailable, Misconfigured.
         """
@@ -88,10 +89,14 @@ class Lookup:
 
     def _attempt(
         self, source: Source, parameters: dict[str, Any], wanted: Iterable[ModuleType]
-    ) -> dict[str, Any] | Rejected | Stuck:
+    ) -> dict[str, Any] | Exception:
+        from sqlalchemy.exc import SQLAlchemyError
+
         try:
             return parameters | _found(self._inquiry(source, parameters), wanted)
-        except (Rejected, Stuck) as error:
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # a bug, too, is to stop nobody but the one that shows it
             return error
 
     def explained(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:

@@ -15,7 +15,7 @@ from dlstbx_cli.mimas.reasons import Reason
 from dlstbx_cli.services.cloud import Cloud, explain_own
 from dlstbx_cli.services.cloud_settings import CloudSettings
 from dlstbx_cli.services.dispatcher import RecipeStore, RequestLookup
-from dlstbx_cli.services.errors import Misconfigured, Rejected, Stuck
+from dlstbx_cli.services.errors import Misconfigured, Rejected
 from dlstbx_cli.services.explanation import Explanation, Plan, notes_of
 from dlstbx_cli.services.filling import asked, fill
 from dlstbx_cli.services.message import Message, Queue
@@ -160,7 +160,7 @@ class ManyLookup(RequestLookup, Protocol):
 
     def several(
         self, requests: Sequence[Mapping[str, Any]], names: Collection[str]
-    ) -> Sequence[Mapping[str, Any] | Rejected | Stuck]:
+    ) -> Sequence[Mapping[str, Any] | Exception]:
         """Return the parameters of each request, or the error that is for it alone.
 
         :param names: of the parameters that are wanted.
@@ -184,7 +184,7 @@ class RecipeScenarios:
         request = self._lookup(_request(dcid))
         return _filled(self._step_parameters(), request["parameters"])
 
-    def several(self, dcids: Sequence[Any]) -> list[Mapping[str, Any] | Rejected | Stuck]:
+    def several(self, dcids: Sequence[Any]) -> list[Mapping[str, Any] | Exception]:
         """Return the parameters of many collections, or the error that is for one alone.
 
         Raises Unavailable, Misconfigured.
@@ -213,10 +213,8 @@ def _request(dcid: Any) -> Mapping[str, Any]:
     return {"recipes": ["mimas"], "parameters": {"ispyb_dcid": dcid}}
 
 
-def _attempt(
-    step: Any, parameters: Mapping[str, Any] | Rejected | Stuck
-) -> Mapping[str, Any] | Rejected | Stuck:
-    if not isinstance(parameters, Mapping):
+def _attempt(step: Any, parameters: Mapping[str, Any] | Exception) -> Mapping[str, Any] | Exception:
+    if isinstance(parameters, Exception):
         return parameters
     try:
         return _filled(step, parameters)

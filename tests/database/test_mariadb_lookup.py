@@ -15,8 +15,10 @@ from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.demo import collections, fill, make
 from dlstbx_cli.database.lookup import Lookup
 from dlstbx_cli.services.errors import Rejected
+from tests.benchmarks import period
 from tests.database.building import clear
 from tests.database.lookup_contract import LookupContract
+from tests.database.several_contract import check_whole_facility
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +58,22 @@ def test_both_databases_give_the_same_answers(facility: Engine, tmp_path: Path) 
         assert there(request) == here(request)
         assert there.run_status(one.dcid) == here.run_status(one.dcid)
     embedded.dispose()
+
+
+def test_all_at_a_time_are_as_each_alone(facility: Engine) -> None:
+    check_whole_facility(facility, [one.dcid for one in collections(facility)])
+
+
+def test_many_collections_at_a_time(mariadb_server: Any) -> None:
+    name = mariadb_server.ispyb()
+    owner = connect(mariadb_server.url(name))
+    period.fill(owner, 150)
+    owner.dispose()
+    engine = connect(mariadb_server.service_url(name))
+    found = [one.dcid for one in collections(engine)]
+    assert len(found) == 150
+    check_whole_facility(engine, found)
+    engine.dispose()
 
 
 def test_an_unknown_dcid_is_rejected(facility: Engine) -> None:

@@ -14,6 +14,7 @@ from dlstbx_cli.database import demo
 from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.lookup import Lookup
 from tests.benchmarks import period
+from tests.database.several_contract import check_whole_facility
 
 NUMBER = 150
 
@@ -55,3 +56,7 @@ def test_everything_leads_somewhere_and_begins_within_the_days(engine: Engine) -
     assert sorted(found) == found
     assert found[0].startswith("2026-06-01 00:00")
     assert found[-1] < str(period.BEGIN + timedelta(days=3))
+
+
+def test_all_at_a_time_are_as_each_alone(engine: Engine) -> None:
+    check_whole_facility(engine, [one.dcid for one in demo.collections(engine)])

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,6 +15,7 @@ from sqlalchemy import Engine, event
 from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.demo import collections, fill, make
 from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.period import dcids
 from dlstbx_cli.services.errors import Rejected
 from tests.benchmarks import period
 from tests.database.building import clear
@@ -73,6 +75,11 @@ def test_many_collections_at_a_time(mariadb_server: Any) -> None:
     found = [one.dcid for one in collections(engine)]
     assert len(found) == 150
     check_whole_facility(engine, found)
+    middle = period.BEGIN + timedelta(days=15)
+    assert list(dcids(engine)) == found
+    assert list(dcids(engine, since=middle.timestamp())) == found[75:]
+    theirs = [one.dcid for one in collections(engine) if one.beamline == "i03"]
+    assert list(dcids(engine, 0, 4e9, ["i03"])) == theirs
     engine.dispose()
 
 

@@ -63,7 +63,7 @@ def main_command(
             backlogs.print_pauses(kept, now)
         else:
             for one in kept:
-                click.echo(json.dumps({**backlogs.of_pause(one.pause, now), "keeps": one.jobs}))
+                click.echo(json.dumps(backlogs.of_kept(one, now)))
         return DONE
     pause = _pause(name, kind, until, reason, now)
     number = store.pause(pause)

@@ -8,7 +8,7 @@ import click
 
 from dlstbx_cli.commands import backlogs, options
 from dlstbx_cli.commands.backlog_hold import kind_of
-from dlstbx_cli.commands.base import DONE, REJECTED, Run, command
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
 
 EXAMPLES = """\
 backlog-resume i03
@@ -24,14 +24,16 @@ def main_command(run: Run, names: tuple[str, ...], everything: bool, state: str 
     """End pauses before their time: what they keep may be released again.
 
     A NAME ends all pauses of that beamline, visit or recipe; an ID is that of
-    backlog-hold. A name that is not paused is said.
+    backlog-hold. A name that is not paused is said. Who has ended a pause, and when, is
+    kept: see backlog-ls --pauses.
     """
     if bool(names) == everything:
         raise click.UsageError("Which ones? Give NAMEs, IDs or --all.")
     store = backlogs.store(run, state)
+    owner = user_name()[: backlogs.NAME]
     missing = []
     for name in names or [None]:
-        ended = store.resume(*_conditions(name))
+        ended = store.resume(owner, *_conditions(name))
         for pause in ended:
             run.say(f"resumed: {pause.kind} {pause.name}, paused by {pause.owner}: {pause.reason}")
         if name and not ended:

@@ -36,7 +36,7 @@ def explain_backlog(store: HeldLists, effective: Effective, now: float, tree: bo
     for outlook in outlooks:
         click.echo(json.dumps(_of_cluster(outlook, effective)))
     for one in kept:
-        pause = {**backlogs.of_pause(one.pause, now), "keeps": one.jobs}
+        pause = backlogs.of_kept(one, now)
         click.echo(json.dumps({"explains": "pause", **pause}))
 
 

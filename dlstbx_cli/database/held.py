@@ -5,11 +5,12 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, delete, exc, func, insert, select, update
 
-from dlstbx_cli.database import store
+from dlstbx_cli.database import held_pauses, store
 from dlstbx_cli.database.connection import Contended, connect, reading, writing
 from dlstbx_cli.database.held_tables import (
     CANCELLED,
@@ -17,10 +18,10 @@ from dlstbx_cli.database.held_tables import (
     HELD,
     JOBS,
     METADATA,
-    PAUSES,
     RELEASED,
     STATISTICS,
 )
+from dlstbx_cli.database.renewal import repeated
 from dlstbx_cli.database.state import key_of
 from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.port import Entry, Seen
@@ -32,8 +33,8 @@ if TYPE_CHECKING:
 
 Result = TypeVar("Result")
 
-#: Seconds after which a claim that was not followed by a release is taken over: its owner
-#: has been killed between the two.
+#: Seconds after which a claim is taken over that was neither renewed nor followed by a
+#: release: its owner has been killed between the two.
 LEASE = 30.0
 #: Days that the history is kept, and that a visit's last release counts for fairness.
 KEPT, REMEMBERED = 90, 7
@@ -147,6 +148,27 @@ class HeldJobs:
             lambda: self._take_over(numbers, JOBS.c.state == HELD, owner=owner, reason=reason)
         )
 
+    @contextmanager
+    def renewing(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Keep claims up while what was claimed is being sent, however long that takes."""
+        claimed = JOBS.c.id.in_(numbers), JOBS.c.state == GOING
+        last = time.monotonic()
+
+        def renew() -> None:
+            nonlocal last
+            begun = time.monotonic()
+            # All by the same time: one after the other, as in _going. They count as
+            # released from now on, for a limit as well: that is when they are sent.
+            later = JOBS.c.changed + int(1000 * (begun - last))
+            self._execute(update(JOBS).where(*claimed).values(changed=later))
+            last = begun
+
+        if not numbers:
+            yield
+            return
+        with repeated(renew, LEASE / 4):
+            yield
+
     def released(self, numbers: Sequence[int]) -> None:
         """Note that claimed jobs have been sent; when they were claimed is when they went."""
         gone = update(JOBS).where(JOBS.c.id.in_(numbers), JOBS.c.state == GOING)
@@ -171,36 +193,21 @@ class HeldJobs:
         return self._again(cancel)
 
     def pause(self, pause: Pause) -> int:
-        """Add a pause, and return its number."""
+        """Add a pause that begins now, and return its number."""
         self._prepare()
         with writing(self._engine) as connection:
-            made = connection.execute(
-                insert(PAUSES).values(
-                    kind=pause.kind,
-                    name=pause.name,
-                    until=int(1000 * pause.until),
-                    owner=pause.owner,
-                    reason=pause.reason,
-                )
-            )
-            (number,) = made.inserted_primary_key or (0,)
-            return int(number)
+            return held_pauses.add(connection, pause)
 
-    def resume(self, *wanted: ColumnElement[bool]) -> list[Pause]:
-        """End the pauses that meet all conditions on PAUSES; return them."""
-        found = self.pauses(*wanted)
+    def resume(self, owner: str, *wanted: ColumnElement[bool]) -> list[Pause]:
+        """End the pauses that meet all conditions on PAUSES, for *owner*; return them."""
+        self._prepare()
         with writing(self._engine) as connection:
-            connection.execute(
-                update(PAUSES)
-                .where(PAUSES.c.id.in_([pause.number for pause in found]))
-                .values(until=now())
-            )
-        return found
+            return held_pauses.end(connection, owner, *wanted)
 
     def pauses(self, *wanted: ColumnElement[bool]) -> list[Pause]:
         """Return the pauses that have not ended."""
         with self._looking() as connection:
-            return _pauses(connection, *wanted)
+            return held_pauses.current(connection, *wanted)
 
     def statistics(self) -> dict[str, Statistic]:
         """Return the last statistic of each cluster."""
@@ -274,7 +281,7 @@ class HeldJobs:
         with writing(self._engine) as connection:
             ended = JOBS.c.state.in_([RELEASED, CANCELLED])
             connection.execute(delete(JOBS).where(ended, JOBS.c.changed < before))
-            connection.execute(delete(PAUSES).where(PAUSES.c.until < before))
+            held_pauses.prune(connection, before)
         self._pruned = time.monotonic()
 
 
@@ -314,16 +321,8 @@ def _seen(connection: Connection, cluster: str) -> Seen:
         statistic,
         [_s(changed) for changed in connection.scalars(lately)],
         {visit: _s(changed) for visit, changed in connection.execute(served)},
-        _pauses(connection),
+        held_pauses.current(connection),
     )
-
-
-def _pauses(connection: Connection, *wanted: ColumnElement[bool]) -> list[Pause]:
-    current = select(PAUSES).where(PAUSES.c.until > now(), *wanted).order_by(PAUSES.c.until)
-    return [
-        Pause(row.kind, row.name, _s(row.until), row.owner, row.reason, row.id)
-        for row in connection.execute(current)
-    ]
 
 
 def _held(connection: Connection, *wanted: ColumnElement[bool]) -> list[Held]:

@@ -8,8 +8,10 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal, or_, select
 
+from dlstbx_cli.database import held_pauses
 from dlstbx_cli.database.held import HeldJobs
 from dlstbx_cli.database.held_tables import GOING, HELD, JOBS
+from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.explain import Kept
 from dlstbx_cli.services.held.values import Held, Pause
 
@@ -138,7 +140,8 @@ class HeldLists(HeldJobs):
             ]
 
     def kept(self, pauses: Iterable[Pause]) -> list[Kept]:
-        """Return how many held jobs each pause keeps."""
+        """Return how many held jobs each pause keeps; one that has ended keeps none."""
+        time = now() / 1000
         with self._looking() as connection:
             return [
                 Kept(
@@ -147,10 +150,20 @@ class HeldLists(HeldJobs):
                         select(func.count())
                         .select_from(JOBS)
                         .where(JOBS.c.state == HELD, JOBS.c[pause.kind] == pause.name)
-                    ),
+                    )
+                    if pause.lasts(time)
+                    else 0,
                 )
                 for pause in pauses
             ]
+
+    def pauses_since(self, begin: float | None) -> list[Pause]:
+        """Return all pauses that there have been, first made first.
+
+        :param begin: without those that had ended before then, seconds since the epoch.
+        """
+        with self._looking() as connection:
+            return held_pauses.since(connection, begin)
 
     def _page(
         self, *conditions: Any, order: Any, maximum: int, plain: bool = False

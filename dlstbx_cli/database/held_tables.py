@@ -42,6 +42,10 @@ PAUSES = Table(
     Column("until", BigInteger, nullable=False),
     Column("owner", String(100), nullable=False),
     Column("reason", String(255), nullable=False),
+    # A store of an older version lacks what follows: see store.prepare.
+    Column("begun", BigInteger),
+    Column("ended", BigInteger),
+    Column("ended_by", String(100)),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
 )

@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from dlstbx_cli.services.errors import NoRoom, Rejected
@@ -22,6 +23,7 @@ from dlstbx_cli.services.held.values import (
     Statistic,
 )
 from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
 
@@ -104,6 +106,7 @@ class StoredBacklog:
         self._known = _Known(limits)
         self._spent: Counter[str] = Counter()
         self._going: list[int] = []
+        self._gone: list[int] = []
         self._look_at = 0.0
         self._told = False
 
@@ -125,6 +128,7 @@ class StoredBacklog:
 
     def due(self) -> list[Departure]:
         """Return the jobs that go now, claimed in the store for us."""
+        self._note()
         now = self._now()
         if self._look_at <= now < self._look_at + INTERVAL:
             return []
@@ -138,16 +142,39 @@ class StoredBacklog:
         self._going = [entry.job.number for entry in entries]
         return [_departure(entry) for entry in entries]
 
+    def sending(self) -> AbstractContextManager[None]:
+        """Keep our claims up, however slow the broker is: nobody else sends the same."""
+        return self._store.renewing(self._going)
+
     def sent(self) -> None:
         """Note that what was due has been sent; there may be more."""
-        if self._going:
-            self._store.released(self._going)
-            self._going = []
+        self._gone += self._going
+        self._going = []
+        self._note()
+
+    def _note(self) -> None:
+        """Write down what has gone; if the store is away just now, before anything else goes."""
+        if self._gone:
+            self._store.released(self._gone)
+            self._gone = []
             self._look_at = 0.0
 
     def expects(self) -> bool:
         """Tell whether a run that ends should still wait for a statistic."""
         return not self._told and self._now() < self._wait_until and bool(self._store.clusters())
+
+    def levels(self) -> Levels:
+        """Return what is held for each cluster, and how old its last statistic is.
+
+        Of every cluster that has a limit, a statistic or a job. On any thread: it looks only
+        at the store.
+        """
+        statistics, now = self._store.statistics(), self._now()
+        known = {*self._limits.waiting, *self._limits.capacity, *statistics}
+        return Levels(
+            {**dict.fromkeys(known, 0), **self._store.clusters()},
+            {name: max(0.0, now - one.timestamp) for name, one in statistics.items()},
+        )
 
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:

@@ -109,7 +109,7 @@ def release(
 
 def unpaused(held: Iterable[Held], pauses: Sequence[Pause], now: float) -> Iterator[Held]:
     """Yield the jobs that no pause keeps."""
-    current = [pause for pause in pauses if now < pause.until]
+    current = [pause for pause in pauses if pause.lasts(now)]
     for job in held:
         if not any(pause.keeps(job, now) for pause in current):
             yield job

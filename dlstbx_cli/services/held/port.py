@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -53,6 +54,9 @@ class HeldStore(Protocol):
     def clusters(self) -> dict[str, int]:
         """Return how many jobs are held, by the cluster that they wait for."""
 
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Return the last statistic of each cluster."""
+
     def claim(
         self,
         cluster: str,
@@ -67,6 +71,9 @@ class HeldStore(Protocol):
 
     def abandoned(self) -> list[Entry]:
         """Claim again what somebody has claimed and not released: it may have been killed."""
+
+    def renewing(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
+        """Keep claims up while what was claimed is being sent, however long that takes."""
 
     def released(self, numbers: Sequence[int]) -> None:
         """Note that claimed jobs have been sent."""

@@ -59,6 +59,9 @@ class Pause:
     """Jobs of a beamline, visit or recipe stay held until it ends by itself.
 
     :param kind: one of KINDS.
+    :param begun: when it was made; None: not known.
+    :param ended: when somebody ended it before its time; None: nobody has.
+    :param ended_by: who that was.
     """
 
     kind: str
@@ -67,10 +70,17 @@ class Pause:
     owner: str
     reason: str
     number: int = 0
+    begun: float | None = None
+    ended: float | None = None
+    ended_by: str = ""
 
     def keeps(self, job: Held, now: float) -> bool:
         """Tell whether a job stays held because of this."""
-        return now < self.until and getattr(job, self.kind) == self.name
+        return self.lasts(now) and getattr(job, self.kind) == self.name
+
+    def lasts(self, now: float) -> bool:
+        """Tell whether it has not ended."""
+        return self.ended is None and now < self.until
 
 
 @dataclass(frozen=True, slots=True)

@@ -52,6 +52,7 @@ COMMANDS = {
     "dlq-retry": "dlq_retry",
     "dlq-show": "dlq_show",
     "dlstbx-demo": "demo",
+    "dlstbx-top": "top",
     "dlstbx.go": "go",
     "dlstbx.pickup": "pickup",
     "ispyb-create-job": "ispyb_create_job",

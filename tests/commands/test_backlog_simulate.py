@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dlstbx_cli.commands import simulated
+from dlstbx_cli.commands.progress import progress
 from dlstbx_cli.commands.simulated import _span
 from tests.conftest import Outcome, run, shell, start
 
@@ -278,7 +278,7 @@ def test_a_bar_for_whoever_waits_at_a_terminal() -> None:
 
 
 def test_no_bar_on_a_pipe() -> None:
-    with simulated.progress() as tell:
+    with progress() as tell:
         tell("reading", 10_000, None)
 
 

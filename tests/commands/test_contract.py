@@ -113,6 +113,17 @@ class TestDemo(Contract):
     command = "dlstbx-demo"
 
 
+class TestTop(Contract):
+    command = "dlstbx-top"
+    arguments: ClassVar[list[str]] = ["--once"]
+
+    def check_empty(self, out: str) -> None:
+        # Nothing has been used yet but the records, of which nobody has asked for any.
+        assert json.loads(out)["faults"].keys() == {
+            *("queues", "dead_letters", "held", "clusters", "decisions"),
+        }
+
+
 class TestDlqLs(Contract):
     command = "dlq-ls"
 

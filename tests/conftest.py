@@ -51,6 +51,7 @@ COMMANDS = {
     "dlq-ls": "dlq_ls",
     "dlq-retry": "dlq_retry",
     "dlq-show": "dlq_show",
+    "dlstbx-completion": "completion",
     "dlstbx-demo": "demo",
     "dlstbx-top": "top",
     "dlstbx.go": "go",

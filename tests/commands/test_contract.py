@@ -113,6 +113,11 @@ class TestDemo(Contract):
     command = "dlstbx-demo"
 
 
+class TestCompletion(Contract):
+    command = "dlstbx-completion"
+    arguments: ClassVar[list[str]] = ["bash"]
+
+
 class TestTop(Contract):
     command = "dlstbx-top"
     arguments: ClassVar[list[str]] = ["--once"]

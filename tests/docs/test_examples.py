@@ -18,7 +18,7 @@ from tests.servers.slurmrestd import Slurmrestd
 #: Examples that show a rejected message, and so do not end with 0.
 REJECTING = ('echo \'{"dcid": 0',)
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send")
+SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -85,7 +85,7 @@ def ends(command: str) -> bool:
 
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
-    hook = "RunAt" in command or command.startswith("export")
+    hook = "RunAt" in command or command.startswith(("export", "source"))
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
     done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
     return sends or hook or back or done or command.endswith(SILENT)

@@ -94,7 +94,7 @@ class MimasService:
         _tell(plan)
         along = {key: parameters[key] for key in _PASSED_ALONG if parameters.get(key) is not None}
         return [
-            result.with_notes(notes_of(planned, scenario.event.name))
+            result.with_notes(notes_of(planned, scenario))
             for planned in plan.tasks
             for result in _messages(planned.task, wrapped, along)
         ]

@@ -11,7 +11,6 @@ from dlstbx_cli.mimas.core import PlannedTask
 from dlstbx_cli.mimas.reasons import Ask, Decided, Reason
 from dlstbx_cli.services.cloud import Condition
 
-
 #: What is recorded of a job besides its parameters: by this, records can be compared.
 _OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
 

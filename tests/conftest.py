@@ -47,6 +47,7 @@ COMMANDS = {
     "dlstbx.pickup": "pickup",
     "ispyb-create-job": "ispyb_create_job",
     "ispyb-lookup": "ispyb_lookup",
+    "mimas-diff": "mimas_diff",
     "mimas-plan": "mimas_plan",
     "queue-get": "queue_get",
     "queue-ls": "queue_ls",

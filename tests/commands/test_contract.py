@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
@@ -67,6 +68,11 @@ class TestBacklogSimulate(ReadsLines):
 
     def check_bad_line(self, lines: list[Any]) -> None:
         assert lines == []  # none of these lines is an arrival
+
+
+class TestMimasDiff(Contract):
+    command = "mimas-diff"
+    arguments: ClassVar[list[str]] = ["-", os.devnull]
 
 
 class TestQueuePut(ReadsLines):

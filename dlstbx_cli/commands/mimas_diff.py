@@ -6,6 +6,7 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import nullcontext
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
@@ -108,14 +109,21 @@ def _read(run: Run, path: str) -> Iterator[Task | Planned]:
     """Yield what a file is about. Raises UsageError, naming file and line."""
     from dlstbx_cli.commands.serving import lines
     from dlstbx_cli.services.errors import Rejected
+    from dlstbx_cli.services.planned import plan_of
+    from dlstbx_cli.transport.envelope import from_record, load
 
     where = "standard input" if path == "-" else path
     others: Counter[str] = Counter()
     try:
-        with nullcontext(lines(run)) if path == "-" else open(path, "rb") as stream:  # noqa: PTH123
+        with nullcontext(lines(run)) if path == "-" else Path(path).open("rb") as stream:
             for number, line in enumerate(stream, 1):
                 try:
-                    yield from _read_line(line, others)
+                    if not line.isspace():
+                        record = load(line)
+                        tasks = plan_of(record)
+                        yield from tasks
+                        if not tasks:
+                            others[from_record(record).destination.name] += 1
                 except Rejected as error:
                     raise click.UsageError(f"{where}: line {number}: {error}.") from None
     except OSError as error:
@@ -123,20 +131,3 @@ def _read(run: Run, path: str) -> Iterator[Task | Planned]:
     if others:
         counts = ", ".join(f"{count} to {name}" for name, count in others.most_common())
         run.say(f"{where}: lines that are no tasks of a plan, left out: {counts}")
-
-
-def _read_line(line: bytes, others: Counter[str]) -> Iterator[Task | Planned]:
-    from dlstbx_cli.services.planned import explained, is_explained, tasks_of
-    from dlstbx_cli.transport.envelope import from_record, load
-
-    if line.isspace():
-        return
-    record = load(line)
-    if isinstance(record, dict) and is_explained(record):
-        yield from explained(record)
-        return
-    message = from_record(record)
-    tasks = tasks_of(message)
-    if not tasks:
-        others[message.destination.name] += 1
-    yield from tasks

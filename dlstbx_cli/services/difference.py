@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 #: paired in order, not each with each.
 _MOST = 10_000
 
-_dumps = json.JSONEncoder(sort_keys=True).encode
+#: Return a task's fields in the form in which it keeps them: canonical JSON.
+content = json.JSONEncoder(sort_keys=True).encode
 
 
 class Place(NamedTuple):
@@ -50,7 +51,7 @@ class Task:
         cls, place: Place, kind: str, recipe: str, fields: Mapping[str, Any], **more: Any
     ) -> Task:
         """Return the task with these fields."""
-        return cls(place, kind, recipe, _dumps(fields), **more)
+        return cls(place, kind, recipe, content(fields), **more)
 
     @property
     def fields(self) -> dict[str, Any]:
@@ -326,7 +327,7 @@ def _best(old: list[Task], new: list[Task]) -> list[tuple[int, int]]:
     Which is first depends on the two tasks alone and not on which of them is the old one:
     so the difference the other way round is its mirror image.
     """
-    if len(old) * len(new) > _MOST:
+    if len(old) == len(new) == 1 or len(old) * len(new) > _MOST:
         return [(place, place) for place in range(min(len(old), len(new)))]
     texts = [[_texts(task) for task in tasks] for tasks in (old, new)]
 
@@ -346,4 +347,4 @@ def _order(task: Task) -> tuple[str, str]:
 
 def _texts(task: Task) -> dict[str, str]:
     """Return a task's fields as JSON texts: so 1, 1.0, "1" and true are not the same."""
-    return {name: _dumps(value) for name, value in task.fields.items()}
+    return {name: content(value) for name, value in task.fields.items()}

@@ -2,63 +2,69 @@
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dlstbx_cli.services.difference import Place, Planned, Task
+from dlstbx_cli.services.difference import Place, Planned, Task, content
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.message import Message, Queue
-from dlstbx_cli.services.recipe import is_wrapped
 
 #: Lists of objects with a key and a value: their order is of no consequence.
 _PAIRED = ("parameters", "triggervariables")
+#: The content of most requests for a recipe.
+_NOTHING = content({})
 _OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
 
 
-def tasks_of(message: Message) -> list[Task]:
-    """Return the tasks that a message of a plan asks for; none: it is about something else.
+def plan_of(record: Any) -> Sequence[Task | Planned]:
+    """Return what a line's JSON value says of a plan; nothing: it is about something else.
 
-    A job for ISPyB, or a request for recipes, bare or in the step of a recipe. Raises
-    Rejected for one that says neither which collection nor which recipe.
+    A line of a plan is addressed to a queue: a job for ISPyB, or a request for recipes, bare
+    or in the step of a recipe. A line of ``--explain``, or a record, is addressed to nobody.
+    Raises Rejected for one that does not say what it should.
     """
-    if not isinstance(message.destination, Queue) or message.destination.name.startswith("dlq."):
-        return []
-    payload = message.body
-    if is_wrapped(message) and isinstance(payload, dict):
+    if not isinstance(record, dict):
+        return ()
+    if "explain" in record or ("reasons" in record and "tasks" in record):
+        return list(_explained(record))
+    queue, payload = record.get("queue"), record.get("message")
+    if not isinstance(queue, str) or queue.startswith("dlq.") or not isinstance(payload, dict):
+        return ()
+    if "recipe-pointer" in payload:
         payload = payload.get("payload")
-    elif isinstance(payload, dict) and "content" in payload:
+    elif "content" in payload:
         payload = payload["content"]
     if not isinstance(payload, dict):
-        return []
-    notes = {key: _text(message.notes.get(key), key) for key in ("rule", "beamline")}
-    event = _event(message.notes.get("event"))
+        return ()
     if "DCID" in payload and "recipe" in payload:
-        rest = {key: value for key, value in payload.items() if key not in ("DCID", "recipe")}
-        place = Place(_dcid(payload["DCID"]), event)
-        return [Task.of(place, "job", _name(payload["recipe"]), _flat(rest), **notes)]
-    if isinstance(recipes := payload.get("recipes"), list):
-        parameters = payload.get("parameters")
-        if not isinstance(parameters, dict) or "ispyb_dcid" not in parameters:
-            raise Rejected("a request for a recipe without the parameter ispyb_dcid")
-        place = Place(_dcid(parameters["ispyb_dcid"]), event)
-        rest = {
-            key: value for key, value in payload.items() if key not in ("recipes", "parameters")
-        }
-        for key, value in parameters.items():
-            if key != "ispyb_dcid":
-                rest[f"parameters.{key}"] = value
-        return [Task.of(place, "recipe", _name(one), rest, **notes) for one in recipes]
-    return []
+        return (_job(payload, record),)
+    if isinstance(payload.get("recipes"), list):
+        return _requests(payload, record)
+    return ()
 
 
-def is_explained(record: Mapping[str, Any]) -> bool:
-    """Tell whether a line's object is of an explanation, or a record."""
-    return "explain" in record or ("reasons" in record and "tasks" in record)
+def _job(job: Mapping[str, Any], record: Mapping[str, Any]) -> Task:
+    place = Place(_dcid(job["DCID"]), _event(record.get("event")))
+    rule, beamline = _notes(record)
+    fields = _flat(job)
+    del fields["DCID"], fields["recipe"]
+    return Task(place, "job", _name(job["recipe"]), content(fields), rule, beamline)
 
 
-def explained(record: Mapping[str, Any]) -> Iterator[Task | Planned]:
-    """Yield what a line of ``--explain``, or a record, is about. Raises Rejected."""
+def _requests(payload: Mapping[str, Any], record: Mapping[str, Any]) -> list[Task]:
+    parameters = payload.get("parameters")
+    if not isinstance(parameters, dict) or "ispyb_dcid" not in parameters:
+        raise Rejected("a request for a recipe without the parameter ispyb_dcid")
+    place = Place(_dcid(parameters["ispyb_dcid"]), _event(record.get("event")))
+    rule, beamline = _notes(record)
+    fields = {key: value for key, value in payload.items() if key not in ("recipes", "parameters")}
+    for key, value in parameters.items():
+        if key != "ispyb_dcid":
+            fields[f"parameters.{key}"] = value
+    asked = content(fields) if fields else _NOTHING
+    return [Task(place, "recipe", _name(one), asked, rule, beamline) for one in payload["recipes"]]
+
+
+def _explained(record: Mapping[str, Any]) -> Iterator[Task | Planned]:
     place = Place(_dcid(record.get("dcid")), _event(record.get("event")))
     scenario = record.get("scenario")
     beamline = scenario.get("beamline") if isinstance(scenario, dict) else record.get("beamline")
@@ -70,10 +76,10 @@ def explained(record: Mapping[str, Any]) -> Iterator[Task | Planned]:
         if not isinstance(task, dict):
             raise Rejected("a task must be an object")
         if not task.get("dropped"):
-            yield _explained(task, place, _text(beamline, "beamline"))
+            yield _explained_task(task, place, _text(beamline, "beamline"))
 
 
-def _explained(task: Mapping[str, Any], place: Place, beamline: str | None) -> Task:
+def _explained_task(task: Mapping[str, Any], place: Place, beamline: str | None) -> Task:
     more = {"rule": _text(task.get("rule"), "rule"), "beamline": beamline}
     recipe, kind = _name(task.get("recipe")), task.get("kind")
     if kind == "run":
@@ -94,14 +100,14 @@ def _flat(job: Mapping[str, Any]) -> dict[str, Any]:
             continue
         if not isinstance(value, list):
             raise Rejected(f"{name} must be a list")
-        seen: Counter[str] = Counter()
         for pair in value:
             if not isinstance(pair, dict) or not isinstance(key := pair.get("key"), str):
                 raise Rejected(f"{name} must be objects with key and value")
-            seen[key] += 1
-            # Keys may repeat, and then their order counts.
-            again = f" ({seen[key]})" if seen[key] > 1 else ""
-            flat[f"{name}.{key}{again}"] = pair.get("value")
+            field, number = f"{name}.{key}", 1
+            while field in flat:  # keys may repeat, and then their order counts
+                number += 1
+                field = f"{name}.{key} ({number})"
+            flat[field] = pair.get("value")
     return flat
 
 
@@ -122,6 +128,11 @@ def _name(value: Any) -> str:
     if isinstance(value, str) and value:
         return value
     raise Rejected(f"the recipe must be a name, not {value!r:.60}")
+
+
+def _notes(record: Mapping[str, Any]) -> tuple[str | None, str | None]:
+    """Return rule and beamline, as far as they are noted."""
+    return _text(record.get("rule"), "rule"), _text(record.get("beamline"), "beamline")
 
 
 def _text(value: Any, what: str) -> str | None:

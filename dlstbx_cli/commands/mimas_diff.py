@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 EXAMPLES = """\
 mimas-diff before.jsonl after.jsonl
 mimas-diff --summary before.jsonl after.jsonl
-mimas-plan --rules dlstbx-mx < scenarios.jsonl | mimas-diff before.jsonl -
-mimas-diff --json before.jsonl after.jsonl | jq -c 'select(.kind == "changed")'"""
+mimas-plan --event all $(cat dcids.txt) | mimas-diff before.jsonl -
+mimas-diff before.jsonl after.jsonl | jq -c 'select(.kind == "changed")'"""
 
 #: Exit code where the plans differ, as of diff(1).
 DIFFER = 1

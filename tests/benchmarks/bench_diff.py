@@ -61,7 +61,8 @@ def main() -> None:
             seconds = time.perf_counter() - begun
             print(
                 f"mimas-diff, {COLLECTIONS} collections x 6 tasks, old and {name}:"
-                f" {seconds:.1f} s, {usage.ru_maxrss / 1024:.0f} MB, exit code"
+                f" {seconds:.1f} s ({usage.ru_utime + usage.ru_stime:.1f} s of the processor),"
+                f" {usage.ru_maxrss / 1024:.0f} MB, exit code"
                 f" {os.waitstatus_to_exitcode(status)}"
             )
 

@@ -75,7 +75,7 @@ def _release(
             except Rejected as error:
                 queue = StoredBacklog.queue
                 link.send([dead_letter(entry.message, queue, str(error), run.name, time.time())])
-                run.say(f"job {number}: {error} (see dlq-ls)")
+                run.say(f"job {number}: {error} (see dlq-ls)", entry.message)
                 refused.add(number)
             store.released([number])
     except Unavailable as error:

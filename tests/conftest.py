@@ -58,6 +58,7 @@ COMMANDS = {
     "dlstbx.pickup": "pickup",
     "ispyb-create-job": "ispyb_create_job",
     "ispyb-lookup": "ispyb_lookup",
+    "mimas-diff": "mimas_diff",
     "mimas-plan": "mimas_plan",
     "mimas-trace": "mimas_trace",
     "queue-get": "queue_get",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
@@ -72,6 +73,11 @@ class TestBacklogSimulate(ReadsLines):
 class TestMimasTrace(Contract):
     command = "mimas-trace"
     arguments: ClassVar[list[str]] = ["993677"]
+
+
+class TestMimasDiff(Contract):
+    command = "mimas-diff"
+    arguments: ClassVar[list[str]] = ["-", os.devnull]
 
 
 class TestQueuePut(ReadsLines):

@@ -12,6 +12,7 @@ import click
 
 from dlstbx_cli.commands import limits, options
 from dlstbx_cli.commands.base import DONE, REJECTED, Run, command
+from dlstbx_cli.commands.progress import progress
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.held.simulate import INTERVAL, START_DELAY, Model
 
@@ -102,7 +103,7 @@ def main_command(
     scenarios = _scenarios(run, model, chosen.pop("limits"), **chosen)
     with Stop() as stop:
         reading = _Reading(run, lengths, model, lambda: stop.requested)
-        with simulated.progress() as tell:
+        with progress() as tell:
             arrivals = reading.read(files, tell)
             reports = simulated.run(arrivals, model, scenarios, tell, lambda: stop.requested)
     if reports is None:

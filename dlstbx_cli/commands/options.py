@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import click
 
 from dlstbx_cli.commands.base import Run
+from dlstbx_cli.commands.metering import metered
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -49,6 +50,7 @@ table = click.option("--table", is_flag=True, help="A table, as at a terminal, a
 def service(function: Function) -> Function:
     """Add the options of a stage: the three ways to run, where to send, which queue."""
     for option in (
+        metered,
         broker,
         click.option(
             "--max-attempts",

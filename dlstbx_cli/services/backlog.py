@@ -24,6 +24,7 @@ from dlstbx_cli.services.held.values import (
     Statistic,
 )
 from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
 
@@ -162,6 +163,19 @@ class StoredBacklog:
     def expects(self) -> bool:
         """Tell whether a run that ends should still wait for a statistic."""
         return not self._told and self._now() < self._wait_until and bool(self._store.clusters())
+
+    def levels(self) -> Levels:
+        """Return what is held for each cluster, and how old its last statistic is.
+
+        Of every cluster that has a limit, a statistic or a job. On any thread: it looks only
+        at the store.
+        """
+        statistics, now = self._store.statistics(), self._now()
+        known = {*self._limits.waiting, *self._limits.capacity, *statistics}
+        return Levels(
+            {**dict.fromkeys(known, 0), **self._store.clusters()},
+            {name: max(0.0, now - one.timestamp) for name, one in statistics.items()},
+        )
 
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:

@@ -127,6 +127,9 @@ class Broker(Protocol):
         First those that are due, in order, then the delayed ones with the seconds left.
         """
 
+    def browses(self) -> bool:
+        """Tell whether a look at messages keeps them from nobody, not even for a moment."""
+
     def states(self) -> list[QueueState]:
         """Return the state of every queue that is not empty, by name."""
 

@@ -81,6 +81,10 @@ class SqliteBroker:
             for delay, headers, body in waiting
         ]
 
+    def browses(self) -> bool:
+        """Return True: messages are read, not taken."""
+        return True
+
     def states(self) -> list[QueueState]:
         """Return the state of every queue that is not empty, by name."""
         with self._file.transaction(durable=False) as connection:

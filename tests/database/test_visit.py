@@ -268,6 +268,10 @@ def test_a_file_system_that_hangs_costs_a_request_its_wait(
     for _ in range(20):  # it costs those who ask again neither time nor threads
         with pytest.raises(Stuck, match="still"):
             lookup({"parameters": {"ispyb_dcid": 100}})
+    both = {"parameters": {"ispyb_dcid": 100}}, {"parameters": {"ispyb_dcid": 404}}
+    stuck, unknown = lookup.several(both, ["ispyb_space_group"])
+    assert isinstance(stuck, Stuck)
+    assert str(unknown) == "DCID 404 is not in ISPyB"  # the others go on
     assert _hanging() == before
     with (processing / "run1.yml").open("w") as writer:  # it answers again
         writer.write("ispyb_space_group: P1")

@@ -41,6 +41,10 @@ BEFORE = {
     },
     **{f"dlq-{verb}.1": _LETTERS for verb in ("ls", "show", "retry", "drop", "export")},
     "backlog-simulate.1": ["backlog-release --once < /dev/null"],
+    "mimas-plan.1": [
+        "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
+    ],
+    "mimas-trace.1": _BACKLOG,
     "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
 }
 
@@ -52,6 +56,7 @@ def examples(path) -> list[str]:
 def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
     """Return a command that leaves its files in the test's directory, and asks its Slurm."""
     command = command.replace("sqlite:////tmp/", f"sqlite:///{facility.directory}/")
+    command = command.replace("/var/lib/dlstbx", str(facility.directory))
     return command.replace("https://slurm.example.org:6820", slurm.url)
 
 
@@ -59,9 +64,7 @@ def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
     "path", [each for each in PAGES if not each.is_symlink()], ids=lambda path: path.name
 )
 def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmrestd) -> None:
-    commands = [
-        here(each, facility, slurmrestd) for each in examples(path) if "--listen" not in each
-    ]
+    commands = [here(each, facility, slurmrestd) for each in examples(path) if ends(each)]
     before = BEFORE.get(path.name, [])
     session = facility.session([step for each in commands for step in [*before, each]])
     typed = session[len(before) :: len(before) + 1]
@@ -74,6 +77,12 @@ def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmre
             assert one.stdout.strip() not in ("", "null", "[]"), one.command
 
 
+def ends(command: str) -> bool:
+    """Tell whether an example ends by itself."""
+    live = command.startswith("dlstbx-top") and "--once" not in command
+    return "--listen" not in command and not live
+
+
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
     hook = "RunAt" in command or command.startswith("export")
@@ -82,9 +91,16 @@ def is_silent(command: str) -> bool:
     return sends or hook or back or done or command.endswith(SILENT)
 
 
-def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None:
-    listening = [each for path in PAGES for each in examples(path) if "--listen" in each]
-    assert len(listening) == 6
+def test_services_listen_until_they_are_told_to_stop(
+    facility: Facility, slurmrestd: Slurmrestd
+) -> None:
+    listening = [
+        here(each, facility, slurmrestd)
+        for path in PAGES
+        for each in examples(path)
+        if "--listen" in each
+    ]
+    assert len(listening) == 7
     services = [
         subprocess.Popen(each.split(), env=facility.environment, stderr=subprocess.PIPE, text=True)
         for each in listening

@@ -149,6 +149,8 @@ def test_every_command_names_the_variables_of_its_options() -> None:
         "state": "DLSTBX_STATE",
         "rules": "DLSTBX_RULES",
         "logbook": "DLSTBX_LOGBOOK",
+        "overrides": "DLSTBX_OVERRIDES",
+        "record": "DLSTBX_RECORDS",
     }
     # The options --limit and --timeout together: dlstbx.go has a --timeout of its own.
     of_limits = {"DLSTBX_MAX_JOBS_WAITING", "DLSTBX_BACKLOG_TIMEOUT"}

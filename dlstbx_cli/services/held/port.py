@@ -56,6 +56,9 @@ class HeldStore(Protocol):
     def clusters(self) -> dict[str, int]:
         """Return how many jobs are held, by the cluster that they wait for."""
 
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Return the last statistic of each cluster."""
+
     def claim(
         self,
         cluster: str,

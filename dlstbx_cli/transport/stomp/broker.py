@@ -75,6 +75,10 @@ class StompBroker:
         """Return the messages waiting in a queue that no consumer has in hand."""
         return self._looking().peek(queue, maximum)
 
+    def browses(self) -> bool:
+        """Tell whether a look leaves messages where they are: on ActiveMQ it does."""
+        return self._connected().dialect.browses
+
     def states(self) -> list[QueueState]:
         """Return the state of every queue that is not empty, by name."""
         from dlstbx_cli.transport.stomp.depths import states

@@ -71,6 +71,20 @@ class Effective:
     origins: Mapping[str, str]
     timeout_origin: str
 
+    def __str__(self) -> str:
+        """Return all of it in one line: each value and where it comes from."""
+        limits = self.limits
+        waiting = [
+            f"{name}={number} ({self.origins[name]})"
+            for name, number in sorted(limits.waiting.items())
+        ]
+        parts = [f"limits {', '.join(waiting)}"]
+        parts.append(f"a statistic is too old after {limits.timeout:g} s ({self.timeout_origin})")
+        for what, given in (("capacity", limits.capacity), ("priority", limits.weights)):
+            if given:
+                parts.append(f"{what} {', '.join(f'{name}={n}' for name, n in given.items())}")
+        return "; ".join(parts)
+
 
 def choosing(function: Function) -> Function:
     """Add the options that choose limits and priorities."""

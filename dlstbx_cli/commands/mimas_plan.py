@@ -213,7 +213,7 @@ def _cloud(run: Run, logs: bool) -> Any:
 
     # Whatever else the log leaves out: this was asked for.
     cloud.logger.setLevel("INFO" if logs else "NOTSET")
-    return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage), time.time)
+    return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage, os.environ), time.time)
 
 
 def _tell(service: Any, path: str) -> None:

@@ -67,7 +67,7 @@ class HeldJobs:
     @classmethod
     def at(cls, url: str) -> Self:
         """Open the store at a URL; an SQLite file is made on first use. Raises Misconfigured."""
-        return cls(connect(url, create=True))
+        return cls(connect(url, store=True))
 
     def hold(self, job: Held, message: Message) -> bool:
         """Keep a job; False if its identity is known already."""

@@ -38,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Backlog:
-    """A filter's backlog: first in, first out per cluster; what has no room is passed on.
+    """A filter's backlog: in the order of the lines; what has no room is passed on.
 
     :param now: the time in seconds since the epoch.
     """

@@ -594,6 +594,23 @@ class TestExplain:
         given = run("backlog-release", "--explain", "--tree", "--capacity", "slurm=3").out
         assert "capacity 3 (--capacity)" in given
 
+    @pytest.mark.parametrize(
+        "options",
+        [["--tree"], ["--wait", "5"], ["--listen", "--wait", "5"], ["--priority", "i03=1"]],
+    )
+    def test_what_would_do_nothing_is_refused(self, clock: Any, options: list[str]) -> None:
+        outcome = run("backlog-release", *options)
+        assert outcome.code == 2
+        assert f"{options[-2] if len(options) > 1 else options[0]} is for --" in outcome.err
+
+    def test_what_is_in_force_is_said(self, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DLSTBX_MAX_JOBS_WAITING", "slurm=41")
+        outcome = run("backlog-release", "-v", "--once", "--timeout", "60", "--priority", "i03=2")
+        assert (
+            "in force: limits iris=3000 (the default), slurm=41 (DLSTBX_MAX_JOBS_WAITING);"
+            " a statistic is too old after 60 s (--timeout); priority i03=2" in outcome.err
+        )
+
     @pytest.mark.parametrize("way", ["--once", "--listen", "--send"])
     def test_it_goes_without_the_ways_to_run(self, clock: Any, way: str) -> None:
         assert run("backlog-release", "--explain", way).code == 2

@@ -334,5 +334,5 @@ def _print_explanation(explanation: Any) -> None:
 
 
 def _print_records(explanation: Any) -> None:
-    for record in explanation.records():
-        click.echo(json.dumps(record))
+    if lines := [json.dumps(record) for record in explanation.records()]:
+        click.echo("\n".join(lines))

@@ -58,7 +58,7 @@ def _release(
 
     Killed in between, the claim is what is left, and backlog-release takes it over.
     """
-    from dlstbx_cli.services.backlog import StoredBacklog, released
+    from dlstbx_cli.services.backlog import StoredBacklog, sent_for
     from dlstbx_cli.services.errors import Rejected, Unavailable
     from dlstbx_cli.services.message import dead_letter
 
@@ -71,7 +71,7 @@ def _release(
             for entry in entries:
                 number = entry.job.number
                 try:
-                    link.send(released(entry.message))
+                    link.send(sent_for(entry))
                     gone.add(number)
                 except Rejected as error:
                     queue, now = StoredBacklog.queue, time.time()

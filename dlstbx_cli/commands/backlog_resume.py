@@ -9,6 +9,7 @@ import click
 from dlstbx_cli.commands import backlogs, options
 from dlstbx_cli.commands.backlog_hold import kind_of
 from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
+from dlstbx_cli.services.held.values import KINDS
 
 EXAMPLES = """\
 backlog-resume i03
@@ -47,11 +48,20 @@ main = main_command.main
 
 
 def _conditions(name: str | None) -> list[Any]:
-    from dlstbx_cli.database.held_tables import PAUSES
+    from sqlalchemy import and_, or_
+
+    from dlstbx_cli.database.held_tables import PAUSES, is_named
 
     if name is None:
         return []
     if name.isascii() and name.isdigit():
         (number,) = backlogs.numbers([name])
         return [PAUSES.c.id == number]
-    return [PAUSES.c.name.in_({name, kind_of(name)[1]})]
+    # Whatever it was paused as: --kind may have said that it is something else.
+    names = {name, kind_of(name)[1]}
+    as_such = [
+        and_(PAUSES.c.kind == kind, is_named(PAUSES.c.name, kind, one))
+        for kind in KINDS
+        for one in names
+    ]
+    return [or_(*as_such)]

@@ -9,6 +9,7 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import Run
+from dlstbx_cli.commands.limits import PREFIX
 from dlstbx_cli.services.held.explain import Kept
 from dlstbx_cli.services.held.values import Held, Pause
 
@@ -21,9 +22,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 NAME, REASON = 100, 255
 #: Digits of an ID: what has more is none, and no database would take it.
 _DIGITS = 18
-
-#: What the recipe of a processing job has before the job's name.
-PREFIX = "ispyb-"
 
 ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 

@@ -16,6 +16,8 @@ from dlstbx_cli.services.held.values import LIMITS, TIMEOUT, Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
+#: What the recipe of a processing job has before the job's name, which held jobs have.
+PREFIX = "ispyb-"
 #: The environment variables.
 WAITING, AGE = "DLSTBX_MAX_JOBS_WAITING", "DLSTBX_BACKLOG_TIMEOUT"
 _STORAGE = "in the Zocalo storage"
@@ -49,7 +51,10 @@ class Chosen:
         return cls(
             pairs(limits, "--limit"),
             timeout,
-            pairs(priority, "--priority", "NAME=N", signed=True),
+            {
+                name.removeprefix(PREFIX): weight
+                for name, weight in pairs(priority, "--priority", "NAME=N", signed=True).items()
+            },
             pairs(capacities, "--capacity"),
         )
 

@@ -20,7 +20,7 @@ from dlstbx_cli.services.explanation import Plan
 _WIDE = 200
 
 
-def print_plan(plan: Plan, console: Console | None = None) -> None:
+def print_plan(plan: Plan, onto: Console | None = None) -> None:
     """Print a plan as a tree by rule."""
     tree = Tree(title_of(plan.scenario))
     for rule, planned in groupby(plan.tasks, key=lambda planned: planned.rule):
@@ -34,7 +34,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
             branch.add(f"[red]drop[/]  {escape(one.task.recipe)}{override_of(one)}")
     elif not plan.tasks:
         tree.add("[dim]no rule asks for anything[/]")
-    (console or _console()).print(tree)
+    (onto or console()).print(tree)
 
 
 def title_of(scenario: mimas.MimasScenario) -> str:
@@ -69,7 +69,7 @@ def task_line(task: mimas.Invocation) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console | None = None
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], onto: Console | None = None
 ) -> None:
     """Print a table; None is shown as a dash, numbers stand to the right."""
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
@@ -79,13 +79,22 @@ def print_table(
         # What a row is called by must be readable whole, however narrow the terminal.
         table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
     for row in body:
-        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
-    (console or _console()).print(table)
+        table.add_row(*("-" if value is None else escape(printable(str(value))) for value in row))
+    (onto or console()).print(table)
+
+
+def printable(text: str) -> str:
+    """Return a text that somebody else has written as a terminal can take it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def print_tree(tree: Tree) -> None:
     """Print a tree that somebody else has made."""
-    _console().print(tree)
+    console().print(tree)
 
 
 def age(seconds: float | None) -> str | None:
@@ -109,6 +118,7 @@ class _QuietConsole(Console):
         raise BrokenPipeError
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return where a person reads: as wide as the terminal."""
     # On a pipe nobody knows the width: a pager cuts or wraps better than we do.
     return _QuietConsole() if sys.stdout.isatty() else _QuietConsole(width=_WIDE)

@@ -12,6 +12,7 @@ from sqlalchemy import ColumnElement, delete, exc, func, insert, select, update
 
 from dlstbx_cli.database import held_pauses, store
 from dlstbx_cli.database.connection import Contended, connect, reading, writing
+from dlstbx_cli.database.held_rows import entry_of, job_of, seconds
 from dlstbx_cli.database.held_tables import (
     CANCELLED,
     GOING,
@@ -26,7 +27,7 @@ from dlstbx_cli.database.state import key_of
 from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.port import Entry, Seen
 from dlstbx_cli.services.held.values import SETTLING, Held, Pause, Statistic
-from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.message import Message
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Executable
@@ -43,15 +44,13 @@ _DAY = 86400
 _BATCH = 500
 _ATTEMPTS = 5
 
-_LIGHT = (
+#: Columns: what a job is, and what has become of it.
+LIGHT = (
     *(JOBS.c.id, JOBS.c.cluster, JOBS.c.taken, JOBS.c.beamline, JOBS.c.visit),
     *(JOBS.c.recipe, JOBS.c.dcid, JOBS.c.job),
 )
-_WHOLE = (
-    *_LIGHT,
-    *(JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason),
-    *(JOBS.c.identity, JOBS.c.headers, JOBS.c.body),
-)
+STATE = (JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason)
+_WHOLE = (*LIGHT, *STATE, JOBS.c.headers, JOBS.c.body)
 
 
 class HeldJobs:
@@ -213,7 +212,9 @@ class HeldJobs:
         """Return the last statistic of each cluster."""
         with self._looking() as connection:
             rows = connection.execute(select(STATISTICS)).all()
-        return {row.cluster: Statistic(row.cluster, row.waiting, _s(row.timestamp)) for row in rows}
+        return {
+            row.cluster: Statistic(row.cluster, row.waiting, seconds(row.timestamp)) for row in rows
+        }
 
     def seen(self, cluster: str) -> Seen:
         """Return what is known about a cluster now."""
@@ -230,7 +231,7 @@ class HeldJobs:
         found = select(*_WHOLE).where(*wanted).order_by(JOBS.c.id).limit(maximum)
         with self._looking() as connection:
             for row in connection.execution_options(yield_per=200).execute(found):
-                yield _entry(row)
+                yield entry_of(row)
 
     def _claim(
         self,
@@ -300,46 +301,32 @@ def _going(
         ).rowcount
     ]
     rows = connection.execute(select(*_WHOLE).where(JOBS.c.id.in_(taken))).all()
-    by_number = {row.id: _entry(row) for row in rows}
+    by_number = {row.id: entry_of(row) for row in rows}
     return [by_number[number] for number in taken]
 
 
 def _seen(connection: Connection, cluster: str) -> Seen:
     row = connection.execute(select(STATISTICS).where(STATISTICS.c.cluster == cluster)).first()
-    statistic = Statistic(cluster, row.waiting, _s(row.timestamp)) if row else None
+    statistic = Statistic(cluster, row.waiting, seconds(row.timestamp)) if row else None
     gone = (JOBS.c.state.in_([GOING, RELEASED]), JOBS.c.cluster == cluster)
     # A clock that is ahead of ours must not make releases invisible.
     since = min(row.timestamp if row else now(), now()) - int(1000 * SETTLING)
     lately = select(JOBS.c.changed).where(*gone, JOBS.c.changed > since)
     remembered = now() - 1000 * REMEMBERED * _DAY
+    turn = func.lower(JOBS.c.visit)
     served = (
-        select(JOBS.c.visit, func.max(JOBS.c.changed))
+        select(turn, func.max(JOBS.c.changed))
         .where(*gone, JOBS.c.changed > remembered)
-        .group_by(JOBS.c.visit)
+        .group_by(turn)
     )
     return Seen(
         statistic,
-        [_s(changed) for changed in connection.scalars(lately)],
-        {visit: _s(changed) for visit, changed in connection.execute(served)},
+        [seconds(changed) for changed in connection.scalars(lately)],
+        {visit: seconds(changed) for visit, changed in connection.execute(served)},
         held_pauses.current(connection),
     )
 
 
 def _held(connection: Connection, *wanted: ColumnElement[bool]) -> list[Held]:
-    found = select(*_LIGHT).where(JOBS.c.state == HELD, *wanted).order_by(JOBS.c.id)
-    return [_job(row) for row in connection.execute(found)]
-
-
-def _job(row: Any) -> Held:
-    return Held(
-        row.id, row.cluster, _s(row.taken), row.beamline, row.visit, row.recipe, row.dcid, row.job
-    )
-
-
-def _entry(row: Any) -> Entry:
-    message = Message(Queue("mimas.held"), json.loads(row.body), json.loads(row.headers))
-    return Entry(_job(row), row.state, _s(row.changed), row.owner, row.reason, message)
-
-
-def _s(milliseconds: int) -> float:
-    return milliseconds / 1000
+    found = select(*LIGHT).where(JOBS.c.state == HELD, *wanted).order_by(JOBS.c.id)
+    return [job_of(row) for row in connection.execute(found)]

@@ -14,6 +14,7 @@ from typing import Any
 
 from dlstbx_cli.services.errors import NoRoom, Rejected
 from dlstbx_cli.services.held import policy, statistics
+from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.port import Entry, HeldStore, Seen
 from dlstbx_cli.services.held.values import (
     DCID_HEADER,
@@ -201,7 +202,7 @@ def _departure(entry: Entry) -> Departure:
         extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
     )
     try:
-        return Departure(entry.message, released(entry.message))
+        return Departure(entry.message, sent_for(entry))
     except Rejected as error:
         return Departure(entry.message, (), str(error))
 
@@ -236,6 +237,13 @@ def released(message: Message) -> list[Message]:
     return [result.child(message.identity, place) for place, result in enumerate(results)]
 
 
+def sent_for(entry: Entry) -> list[Message]:
+    """Return what a job of the store becomes when it is released. Raises Rejected."""
+    if entry.fault is not None:
+        raise Rejected(entry.fault)
+    return released(entry.message)
+
+
 def held_job(message: Message) -> Held:
     """Return what the policy needs to know of a held message. Raises Rejected.
 
@@ -250,7 +258,7 @@ def held_job(message: Message) -> Held:
         cluster_of(payload),
         beamline=_text(decided.get("beamline")),
         visit=_text(decided.get("visit")),
-        recipe=message.headers.get(RECIPE_HEADER, ""),
+        recipe=_text(message.headers.get(RECIPE_HEADER)),
         dcid=_number(message.headers.get(DCID_HEADER) or decided.get("dcid")),
         job=_number(job),
     )
@@ -264,7 +272,7 @@ def cluster_of(payload: Any) -> str:
     name = parameters.get("statistic-cluster")
     if name is None:
         return "slurm"
-    if not isinstance(name, str) or not name or len(name) > 100:
+    if not is_name(name):
         raise Rejected(f"statistic-cluster must be a name, not {name!r:.60}")
     return name
 
@@ -284,7 +292,9 @@ def _decided(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Return a name as a store and a terminal can take it, whatever somebody has written."""
+    text = value if isinstance(value, str) else ""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _number(value: Any) -> int | None:

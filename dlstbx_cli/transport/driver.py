@@ -169,12 +169,14 @@ class _Run:
     def _depart_all(self, departures: Sequence[Departure]) -> None:
         sound = [one for one in departures if one.fault is None]
         try:
-            self._depart(*sound)
+            with _blame():
+                self._depart(*sound)
         except Rejected:
             # What the broker does not take is not to keep the others.
             for one in sound:
                 try:
-                    self._depart(one)
+                    with _blame():
+                        self._depart(one)
                 except Rejected as error:
                     self._refuse(one, str(error))
         for one in departures:

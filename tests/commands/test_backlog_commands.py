@@ -376,7 +376,7 @@ class TestHold:
         ("arguments", "kind", "name", "left"),
         [
             (["i03", "--until", "2h"], "beamline", "i03", 7200),
-            (["I04-1", "--until", "3d"], "beamline", "i04-1", 3 * 86400),
+            (["I04-1", "--until", "3d"], "beamline", "I04-1", 3 * 86400),
             (["mx1-1", "--until", "2026-11-25T12:06:00Z"], "visit", "mx1-1", 60),
             (["cm14451-1", "--until", "1m"], "visit", "cm14451-1", 60),
             (["ispyb-autoprocessing-x", "--until", "1m"], "recipe", "autoprocessing-x", 60),

@@ -76,7 +76,7 @@ def test_a_configuration_of_another_form(environ: Any, storage: Any, named: str)
 
 
 def test_priorities_may_be_negative() -> None:
-    chosen = Chosen.of(priority=["i03=5", "mx1-1=-10", "x=+2"])
+    chosen = Chosen.of(priority=["i03=5", "mx1-1=-10", "ispyb-x=+2"])
     assert chosen.weights == {"i03": 5, "mx1-1": -10, "x": 2}
 
 

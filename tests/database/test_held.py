@@ -294,6 +294,31 @@ def test_a_store_of_an_older_version_is_completed(url: str) -> None:
     engine.dispose()
 
 
+def test_letter_case_counts_where_the_field_says_so(store: HeldJobs) -> None:
+    """Slurm is another cluster than slurm, to MariaDB as well; MX1-1 is the visit mx1-1."""
+    with freeze_time(NOW):
+        store.hold(*job(1, cluster="Slurm"))
+        store.hold(*job(2, visit="MX1-1", beamline="I03"))
+        store.hold(*job(3, visit="mx1-1", beamline="i03"))
+        store.hold(*job(4, visit="mx2-1", beamline="i04"))
+        store.note(Statistic("slurm", 5, time.time()))
+        store.note(Statistic("Slurm", 99, time.time()))
+        assert store.clusters() == {"slurm": 3, "Slurm": 1}
+        assert {name: one.waiting for name, one in store.statistics().items()} == {
+            "slurm": 5,
+            "Slurm": 99,
+        }
+        service = backlog(store, waiting={"slurm": 7})
+        assert jobs(list(service.due())) == [2, 4]
+        service.sent()
+        assert store.seen("slurm").served.keys() == {"mx1-1", "mx2-1"}
+        assert [entry.job.visit for entry in store.entries()][1:3] == ["MX1-1", "mx1-1"]
+        pause = Pause("beamline", "I03", time.time() + 60, "me", "")
+        store.pause(pause)
+        assert [one.name for one in store.pauses()] == ["I03"]
+        assert jobs(list(backlog(store, capacity={"slurm": 9}).due())) == []
+
+
 def test_a_person_releases_and_cancels(store: HeldJobs) -> None:
     for number in range(4):
         store.hold(*job(number))

@@ -18,7 +18,7 @@ from tests.servers.slurmrestd import Slurmrestd
 #: Examples that show a rejected message, and so do not end with 0.
 REJECTING = ('echo \'{"dcid": 0',)
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send")
+SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -44,6 +44,7 @@ BEFORE = {
     "mimas-plan.1": [
         "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
     ],
+    "mimas-trace.1": _BACKLOG,
     "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
 }
 
@@ -63,9 +64,7 @@ def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
     "path", [each for each in PAGES if not each.is_symlink()], ids=lambda path: path.name
 )
 def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmrestd) -> None:
-    commands = [
-        here(each, facility, slurmrestd) for each in examples(path) if "--listen" not in each
-    ]
+    commands = [here(each, facility, slurmrestd) for each in examples(path) if ends(each)]
     before = BEFORE.get(path.name, [])
     session = facility.session([step for each in commands for step in [*before, each]])
     typed = session[len(before) :: len(before) + 1]
@@ -78,9 +77,15 @@ def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmre
             assert one.stdout.strip() not in ("", "null", "[]"), one.command
 
 
+def ends(command: str) -> bool:
+    """Tell whether an example ends by itself."""
+    live = command.startswith("dlstbx-top") and "--once" not in command
+    return "--listen" not in command and not live
+
+
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
-    hook = "RunAt" in command or command.startswith("export")
+    hook = "RunAt" in command or command.startswith(("export", "source"))
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
     done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
     return sends or hook or back or done or command.endswith(SILENT)

@@ -16,7 +16,7 @@ class Seen:
     """What is known about a cluster at one instant.
 
     :param releases: when jobs were released to it lately (seconds since the epoch).
-    :param served: when each visit had a job released to it last.
+    :param served: when each visit (``Held.turn``) had a job released to it last.
     """
 
     statistic: Statistic | None
@@ -32,6 +32,7 @@ class Entry:
     :param state: ``held``, ``going`` (being released), ``released`` or ``cancelled``.
     :param changed: when it came to be in this state.
     :param owner: who released it by hand, or cancelled it; empty: nobody.
+    :param fault: why its message could not be read; None: it could.
     """
 
     job: Held
@@ -40,6 +41,7 @@ class Entry:
     owner: str
     reason: str
     message: Message
+    fault: str | None = None
 
 
 class HeldStore(Protocol):

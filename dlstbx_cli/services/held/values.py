@@ -21,6 +21,9 @@ RECIPE_HEADER, DCID_HEADER = "dlstbx-recipe", "dlstbx-dcid"
 
 #: What a pause or a priority can name of a job.
 KINDS = ("beamline", "visit", "recipe")
+#: Of these, names that are the same in any letter case, as they are in ISPyB. Recipes are
+#: names of files, and clusters keys of the configuration: there the case counts.
+ANY_CASE = ("beamline", "visit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,10 @@ class Held:
     dcid: int | None = None
     job: int | None = None
 
-    def names(self) -> tuple[str, str, str]:
-        """Return what pauses and priorities look at: beamline, visit and recipe."""
-        return self.beamline, self.visit, self.recipe
+    @property
+    def turn(self) -> str:
+        """Whose turn it is when it goes: its visit, in whatever letter case that is written."""
+        return self.visit.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +80,7 @@ class Pause:
 
     def keeps(self, job: Held, now: float) -> bool:
         """Tell whether a job stays held because of this."""
-        return self.lasts(now) and getattr(job, self.kind) == self.name
+        return self.lasts(now) and _same(self.kind, getattr(job, self.kind), self.name)
 
     def lasts(self, now: float) -> bool:
         """Tell whether it has not ended."""
@@ -98,3 +102,8 @@ class Limits:
     timeout: float = TIMEOUT
     capacity: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
+
+
+def _same(kind: str, one: str, other: str) -> bool:
+    """Tell whether two names of a kind mean the same."""
+    return one == other or (kind in ANY_CASE and one.lower() == other.lower())

@@ -160,7 +160,7 @@ class Lookup:
             source=source,
             visit=visit,
             files=files,
-            contents=_contents(visit, files, rows[0]["crystal"]),
+            contents=_contents(source, visit, files, rows[0]["crystal"]),
             job_recipe=job_recipe,
         )
 
@@ -173,13 +173,18 @@ def _visit(dcid: int, directory: str | None) -> VisitPath | None:
 
 
 def _contents(
-    visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
+    source: Source, visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
 ) -> VisitContents:
     if visit is None or files is None:
         return VisitContents()
     # Where ISPyB knows the crystal, a file that hangs or is broken is nobody's concern.
-    names = () if sample.has_symmetry(crystal) else visit.rest
-    return files.contents({name.lower() for name in names})
+    rest = () if sample.has_symmetry(crystal) else visit.rest
+    names = frozenset(name.lower() for name in rest)
+    # Many collections of a visit at a time: its directories are listed once.
+    contents = source.contents.get((visit.directory, names))
+    if contents is None:
+        contents = source.contents[visit.directory, names] = files.contents(names)
+    return contents
 
 
 def _numbers(several: Iterable[Mapping[str, Any]]) -> Iterator[int]:

@@ -48,6 +48,7 @@ COMMANDS = {
     "ispyb-create-job": "ispyb_create_job",
     "ispyb-lookup": "ispyb_lookup",
     "mimas-plan": "mimas_plan",
+    "mimas-rules": "mimas_rules",
     "queue-get": "queue_get",
     "queue-ls": "queue_ls",
     "queue-put": "queue_put",

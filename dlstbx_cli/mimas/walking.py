@@ -158,7 +158,8 @@ def _take(
     first: dict[Hashable, tuple[str, Invocation]],
 ) -> None:
     key = key_of(task)
-    name = (rule, type(task), key, getattr(task, "displayname", ""), getattr(task, "comment", ""))
+    labels = [getattr(task, name, "") for name in ("autostart", "displayname", "comment")]
+    name = (rule, type(task), key, *labels)
     _meet(met.tasks, name, (rule,), scenario, task)
     before = first.setdefault(key, (rule, task))
     if before[1] is not task:

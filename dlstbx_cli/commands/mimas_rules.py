@@ -28,7 +28,9 @@ EXAMPLES = """\
 mimas-rules
 mimas-rules --beamline i03 --event end --class gridscan
 mimas-rules | jq -r 'select(.own | not) | .rule'
-mimas-rules --markdown > RULES.md"""
+mimas-rules --markdown > RULES.md
+mimas-rules --check
+mimas-rules --check | jq -c 'select(.scenario) | .scenario' | mimas-plan --explain"""
 
 
 def filters(function: Function) -> Function:
@@ -60,14 +62,27 @@ def filters(function: Function) -> Function:
 @options.table
 @click.option("--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, at a terminal.")
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
+@click.option(
+    "--check", is_flag=True, help="List what is wrong with the rules; exit 1 if anything is."
+)
+@click.option(
+    "--accept",
+    multiple=True,
+    metavar="FINDING",
+    help="With --check: this finding, by its name, is meant to be; may be repeated.",
+)
 @filters
 @rule_sets.option
+@options.recipes
 def main_command(
     run: Run,
     table: bool,
     as_json: bool,
     markdown: bool,
+    check: bool,
+    accept: tuple[str, ...],
     rules: tuple[str, ...],
+    recipes: str | None,
     **filters: Any,
 ) -> int:
     """Say which rules there are: name, condition, and what is asked for.
@@ -75,12 +90,24 @@ def main_command(
     All that are registered are listed, ours and the site's, in the order in which they
     are asked. At a terminal as a table; on a pipe as JSON Lines: rule, set, own, when,
     label, tasks.
+
+    With --check, what is wrong with them is listed instead: kind, name, rules, text, scenario
+    (one in which it shows). A site's CI can run that.
     """
     if table + as_json + markdown > 1:
         raise click.UsageError("choose one of --table, --json, --markdown.")
     from dlstbx_cli.mimas.decisions import decisions
 
     handlers = rule_sets.handlers(rules)
+    people = table or (sys.stdout.isatty() and not as_json)
+    if check:
+        from dlstbx_cli.commands import rule_checking
+
+        if markdown or any(filters.values()):
+            raise click.UsageError("--check looks at all scenarios, and prints no Markdown.")
+        return rule_checking.check(run, handlers, recipes, accept, table=people)
+    if accept:
+        raise click.UsageError("--accept goes with --check.")
     only = _only(**filters)
     found = decisions(handlers, only, run.configuration.zocalo)
     if only.beamline:
@@ -89,7 +116,7 @@ def main_command(
         from dlstbx_cli.commands.rule_table import print_markdown
 
         print_markdown(found)
-    elif table or (sys.stdout.isatty() and not as_json):
+    elif people:
         from dlstbx_cli.commands.rule_table import print_decisions
 
         print_decisions(found)

@@ -26,8 +26,12 @@ from dlstbx_cli.mimas.objects import (
 )
 from dlstbx_cli.mimas.registry import NamedHandler
 from dlstbx_cli.mimas.rule import Family, Job, Rule
-from dlstbx_cli.mimas.settle import Combination, settle
-from dlstbx_cli.mimas.specification import BaseSpecification, NamedSpecification
+from dlstbx_cli.mimas.settle import SETTLED, Combination, settle
+from dlstbx_cli.mimas.specification import (
+    BaseSpecification,
+    BeamlineSpecification,
+    NamedSpecification,
+)
 
 #: The data collection of all scenarios, and another one of its group.
 DCID, OTHER = 1, 2
@@ -87,21 +91,29 @@ def conditions(rule: Rule) -> Iterator[BaseSpecification]:
 
 
 class _Condition(NamedTuple):
-    """A condition, and those that matter where it holds."""
+    """A condition, and those that matter where it holds.
+
+    :param code: whether what it stands before is plain code, which may decide the rest.
+    """
 
     when: BaseSpecification
     further: tuple[BaseSpecification, ...]
+    code: bool = False
 
     def all(self) -> tuple[BaseSpecification, ...]:
         return (self.when, *self.further)
 
-    def open_in(self, combination: Combination) -> Iterator[BaseSpecification]:
-        """Yield what is still to be decided in a combination."""
-        when = settle(self.when, combination)
+    def open_in(
+        self, combination: Combination, kinds: tuple[type[BaseSpecification], ...] = SETTLED
+    ) -> Iterator[BaseSpecification | bool]:
+        """Yield what each comes to in a combination: True, or what is to be decided."""
+        when = settle(self.when, combination, kinds)
         if when is False:
             return
-        for outcome in (when, *(settle(each, combination) for each in self.further)):
-            if isinstance(outcome, BaseSpecification):
+        yield when
+        for each in self.further:
+            outcome = settle(each, combination, kinds)
+            if outcome is not False:
                 yield outcome
 
 
@@ -144,6 +156,18 @@ class Space:
             self.thinned = self.thinned or _whole(values) > largest
             yield combination, _scenarios(combination, values, _whole(values) <= largest)
 
+    def conditions_at(self, beamline: str) -> Iterator[tuple[bool, list[BaseSpecification | bool]]]:
+        """Yield of each rule that can hold at a beamline what its conditions come to there.
+
+        That is whether it is plain code, and of its own condition and then of those that
+        matter where it holds: True, or what the rest of the scenario is to decide.
+        """
+        there = Combination(beamline, MimasEvent.END, MimasDCClass.UNDEFINED, None)
+        for condition in self._conditions:
+            outcomes = list(condition.open_in(there, (BeamlineSpecification,)))
+            if outcomes:
+                yield condition.code, outcomes
+
     def _learn(self, handler: NamedHandler) -> None:
         if isinstance(handler.handler, Family):
             for rule in handler.handler.rules:
@@ -153,7 +177,7 @@ class Space:
             return
         when = getattr(handler.handler, "specification", None)
         if isinstance(when, BaseSpecification):
-            self._conditions.append(_Condition(when, ()))
+            self._conditions.append(_Condition(when, (), code=True))
         self._named.append(opaque.of_handler(handler.handler))
 
     def _beamlines(self) -> tuple[str, ...]:
@@ -164,6 +188,7 @@ class Space:
             for field, value in each.tells_apart(None)
             if field == "beamline" and value is not None
         }
+        self.named_beamlines = tuple(sorted(told))
         for named in self._all_named(every):
             if "beamline" in named.names:
                 told.update(named.texts)
@@ -173,7 +198,10 @@ class Space:
     def _fields(self, combination: Combination) -> dict[str, list[Any]]:
         """Return the values of each further field in a combination; the usual one first."""
         open_here = [
-            each for condition in self._conditions for each in condition.open_in(combination)
+            each
+            for condition in self._conditions
+            for each in condition.open_in(combination)
+            if isinstance(each, BaseSpecification)
         ]
         told: dict[str, list[Any]] = {field: [] for field in (*_TEXTS, "cloudbursting")}
         for condition in open_here:

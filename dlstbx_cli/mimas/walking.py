@@ -21,6 +21,7 @@ class Met:
 
     :param rules: the rules that it is about, in the order in which they are asked.
     :param scenario: the first in which it was met.
+    :param same: of a repeated task: whether it is the identical one.
     :param scenarios: in how many.
     """
 
@@ -28,6 +29,7 @@ class Met:
     scenario: MimasScenario
     task: Invocation | None = None
     error: Exception | None = None
+    same: bool = True
     scenarios: int = 0
 
 
@@ -163,8 +165,8 @@ def _take(
     _meet(met.tasks, name, (rule,), scenario, task)
     before = first.setdefault(key, (rule, task))
     if before[1] is not task:
-        rules = (before[0], rule)
-        _meet(met.repeated, (rules, task.recipe, before[1] == task), rules, scenario, task)
+        rules, same = (before[0], rule), before[1] == task
+        _meet(met.repeated, (rules, task.recipe, same), rules, scenario, task, same=same)
 
 
 def _meet(
@@ -174,8 +176,9 @@ def _meet(
     scenario: MimasScenario,
     task: Invocation | None = None,
     error: Exception | None = None,
+    same: bool = True,
 ) -> None:
     one = found.get(key)
     if one is None:
-        one = found[key] = Met(rules, scenario, task, error)
+        one = found[key] = Met(rules, scenario, task, error, same)
     one.scenarios += 1

@@ -82,7 +82,7 @@ def _recipes(asked: Mapping[str, Sequence[Met]], recipes: RecipeStore) -> Iterat
         try:
             start(_without_delays(json_form(recipe_named(name, recipes).recipe)), {})
         except Rejected as error:
-            rules = tuple(dict.fromkeys(rule for one in several for rule in one.rules))
+            rules = tuple(sorted({rule for one in several for rule in one.rules}))
             who = f"rule{'' if len(rules) == 1 else 's'} {', '.join(rules)}"
             text = f"{who} can ask for {name}: {error}"
             yield Flaw("recipe", rules, name, text, several[0].scenario)

@@ -60,6 +60,7 @@ COMMANDS = {
     "ispyb-lookup": "ispyb_lookup",
     "mimas-diff": "mimas_diff",
     "mimas-plan": "mimas_plan",
+    "mimas-rules": "mimas_rules",
     "mimas-trace": "mimas_trace",
     "queue-get": "queue_get",
     "queue-ls": "queue_ls",

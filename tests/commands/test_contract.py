@@ -21,6 +21,10 @@ class TestMimasPlan(ServiceContract):
     queue = "mimas"
 
 
+class TestMimasRules(Contract):
+    command = "mimas-rules"
+
+
 class TestIspybCreateJob(ServiceContract):
     command = "ispyb-create-job"
     queue = "ispyb_connector"

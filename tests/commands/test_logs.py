@@ -20,8 +20,9 @@ TRIGGER = "dlstbx.go --stdout -r mimas -s event=end 993677"
 
 
 @pytest.fixture(autouse=True)
-def _at_home(home: Path) -> None:
-    """Give every test the demo facility."""
+def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test the demo facility, and its directory."""
+    monkeypatch.chdir(home)
 
 
 def records(text: str) -> list[dict[str, Any]]:

@@ -20,8 +20,9 @@ TRIGGER = "dlstbx.go --stdout -r mimas -s event=end 993677"
 
 
 @pytest.fixture(autouse=True)
-def _at_home(home: Path) -> None:
-    """Give every test the demo facility."""
+def _at_home(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give every test the demo facility, and its directory."""
+    monkeypatch.chdir(home)
 
 
 def records(text: str) -> list[dict[str, Any]]:
@@ -100,10 +101,14 @@ def test_services_on_a_broker(odd_visit: Path, processes: list[Any]) -> None:
     logs = {stage: ended(process) for stage, process in zip(stages, processes, strict=True)}
     followed = [one for log in logs.values() for one in log if one.get("dcid") == 993677]
     assert {one["command"] for one in followed} == set(stages)
-    (warning,) = [one for one in logs["recipe-dispatch"] if one.get("action") == "look up"]
-    assert (warning["dcid"], warning["queue"]) == (993677, "processing_recipe")
-    guids = {one["guid"] for one in followed if one["command"] != "recipe-dispatch"}
-    assert len(guids) == 1
+    warnings = [one for one in logs["recipe-dispatch"] if one.get("action") == "look up"]
+    assert {one["queue"] for one in warnings} == {"processing_recipe"}
+    # Requests for jobs name no collection and no recipe: it is the look-up that finds these.
+    assert {one["dcid"] for one in warnings} == {993677}
+    assert {"mimas", "ispyb-autoprocessing-fast-dp-eiger"} <= {one["recipe"] for one in warnings}
+    (whole,) = {one["guid"] for one in followed if one["command"] == "ispyb-create-job"}
+    (first, *_) = [one for one in logs["recipe-dispatch"] if one.get("action") == "handle"]
+    assert (first["recipe"], first["guid"], first["recipe_id"]) == ("mimas", whole, whole)
     (refused,) = [one for one in logs["ispyb-create-job"] if one.get("action") == "reject"]
     assert (refused["dcid"], refused["recipe"], refused["level"]) == (4, "x", "error")
 

@@ -149,7 +149,7 @@ def _doubt(run: Run, handlers: Sequence[Any], beamline: str) -> None:
     """Say that a beamline's name may be mistyped."""
     from dlstbx_cli.mimas.space import Space
 
-    known = Space(handlers).beamlines
+    known = Space(handlers, zc=run.configuration.zocalo).beamlines
     if beamline not in known:
         run.say(f"no rule names the beamline {beamline!r}; named are {', '.join(known) or 'none'}")
 

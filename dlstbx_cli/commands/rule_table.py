@@ -15,11 +15,17 @@ _VERBS = {ALWAYS: "start", NEVER: "hold", SOMETIMES: "start or hold"}
 
 def print_decisions(found: Sequence[Decision]) -> None:
     """Print the table at a terminal."""
+    from rich.text import Text
+
     from dlstbx_cli.commands.trees import print_table
 
     # An empty line below each rule: its tasks are several lines.
     rows = [
-        (f"{one.rule}\n  {one.set}\n", one.when, "\n".join([*map(task_of, one.recipes()), ""]))
+        (
+            Text(f"{one.rule}\n  {one.set}\n"),
+            one.when,
+            Text("\n".join([*map(task_of, one.recipes()), ""])),
+        )
         for one in found
     ]
     print_table(["rule", "when", "tasks"], rows)

@@ -17,6 +17,7 @@ from dlstbx_cli.services.errors import NotReady, Rejected
 from dlstbx_cli.services.filling import fill
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, derived_id
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped, start
+from dlstbx_cli.services.trace import found
 
 #: How long a request waits for its collection's run status, and how often it is looked at, s.
 RUN_STATUS_TIMEOUT = 120.0
@@ -92,6 +93,7 @@ class Dispatcher:
         request = _parse(message)
         parameters = request["parameters"]
         guid = _guid(parameters, message)
+        found(recipe_id=guid, guid=guid)
         request["parameters"] = {**parameters, "guid": guid}
         diverted = self._wait_for_run_status(message, request)
         if diverted is not None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
@@ -73,6 +74,16 @@ class TestBacklogSimulate(ReadsLines):
         assert lines == []  # none of these lines is an arrival
 
 
+class TestMimasTrace(Contract):
+    command = "mimas-trace"
+    arguments: ClassVar[list[str]] = ["993677"]
+
+
+class TestMimasDiff(Contract):
+    command = "mimas-diff"
+    arguments: ClassVar[list[str]] = ["-", os.devnull]
+
+
 class TestQueuePut(ReadsLines):
     command = "queue-put"
     queue = "queue-put"
@@ -110,6 +121,22 @@ class TestQueueLs(Contract):
 
 class TestDemo(Contract):
     command = "dlstbx-demo"
+
+
+class TestCompletion(Contract):
+    command = "dlstbx-completion"
+    arguments: ClassVar[list[str]] = ["bash"]
+
+
+class TestTop(Contract):
+    command = "dlstbx-top"
+    arguments: ClassVar[list[str]] = ["--once"]
+
+    def check_empty(self, out: str) -> None:
+        # Nothing has been used yet but the records, of which nobody has asked for any.
+        assert json.loads(out)["faults"].keys() == {
+            *("queues", "dead_letters", "held", "clusters", "decisions"),
+        }
 
 
 class TestDlqLs(Contract):

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from unittest import mock
 
 import pytest
 
+from dlstbx_cli.commands.logs import InHand
 from dlstbx_cli.services.errors import (
     Misconfigured,
     NoRoom,
@@ -413,8 +414,11 @@ def test_what_is_logged(broker, caplog):
         def two(self, message):
             raise Rejected("no\ngood")
 
+    # As start_logging does it: what is known of the message in hand is added to each record.
+    caplog.handler.addFilter(in_hand := InHand())
     with caplog.at_level(logging.INFO, "dlstbx_cli"):
         drive(Way.FILTER, ["none", Message(Queue("in"), body)], broker, Strict())
+    caplog.handler.removeFilter(in_hand)
     handled, rejected = caplog.records
     assert (handled.action, handled.place) == ("handle", "line 1")
     assert rejected.getMessage() == "line 2: no good"
@@ -442,6 +446,9 @@ class Eager(Service):
         name = "\n" if message.body == "bad" else "out"
         return Message(Queue(name), message.body, {"dlstbx-id": message.identity})
 
+    def sending(self):
+        return nullcontext()
+
     def sent(self):
         self.confirmed += [one.body for one in self.going]
         self.going = []
@@ -458,6 +465,20 @@ def test_once_sends_all_that_is_due_before_it_ends(broker):
     assert service.confirmed == ["a", "b", "c", "d", "e"]
     assert service.patience == -1
     assert exit_code(tally) == 0
+
+
+def test_sending_is_surrounded_whatever_becomes_of_it(broker):
+    steps = []
+
+    class Careful(Eager):
+        @contextmanager
+        def sending(self):
+            steps.append(f"begin {[one.body for one in self.going]}")
+            yield
+            steps.append(f"end, confirmed {self.confirmed}")
+
+    drive(Way.ONCE, ["a", "bad"], broker, Careful())
+    assert steps[:2] == ["begin ['a', 'bad']", "end, confirmed []"]
 
 
 def test_what_the_broker_refuses_keeps_nothing_else(broker):

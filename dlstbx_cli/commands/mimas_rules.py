@@ -13,7 +13,6 @@ from dlstbx_cli.commands import options, rule_sets
 from dlstbx_cli.commands.base import DONE, Run, command
 
 if TYPE_CHECKING:
-    from dlstbx_cli.mimas.decisions import Decision
     from dlstbx_cli.mimas.space import Only
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -30,7 +29,8 @@ mimas-rules --beamline i03 --event end --class gridscan
 mimas-rules | jq -r 'select(.own | not) | .rule'
 mimas-rules --markdown > RULES.md
 mimas-rules --check
-mimas-rules --check | jq -c 'select(.scenario) | .scenario' | mimas-plan --explain"""
+mimas-rules --check | jq -c 'select(.scenario) | .scenario' | mimas-plan --explain
+mimas-rules --overrides"""
 
 
 def filters(function: Function) -> Function:
@@ -71,6 +71,13 @@ def filters(function: Function) -> Function:
     metavar="FINDING",
     help="With --check: this finding, by its name, is meant to be; may be repeated.",
 )
+@click.option(
+    "--overrides",
+    is_flag=False,
+    flag_value="",
+    metavar="[FILE]",
+    help="List the overrides of the rules instead (DLSTBX_OVERRIDES).",
+)
 @filters
 @rule_sets.option
 @options.recipes
@@ -81,6 +88,7 @@ def main_command(
     markdown: bool,
     check: bool,
     accept: tuple[str, ...],
+    overrides: str | None,
     rules: tuple[str, ...],
     recipes: str | None,
     **filters: Any,
@@ -92,36 +100,24 @@ def main_command(
     label, tasks.
 
     With --check, what is wrong with them is listed instead: kind, name, rules, text, scenario
-    (one in which it shows). A site's CI can run that.
+    (one in which it shows). A site's CI can run that. With --overrides, what is not as the
+    rules want it for a while: action, add, where, owner, until, left, ended, reason.
     """
     if table + as_json + markdown > 1:
         raise click.UsageError("choose one of --table, --json, --markdown.")
-    from dlstbx_cli.mimas.decisions import decisions
-
-    handlers = rule_sets.handlers(rules)
     people = table or (sys.stdout.isatty() and not as_json)
+    _refuse(check, overrides, markdown, accept, rules, filters)
+    only = _only(**filters)
+    if overrides is not None:
+        from dlstbx_cli.commands.override_list import list_overrides
+
+        return list_overrides(run, overrides, only, table=people)
+    handlers = rule_sets.handlers(rules)
     if check:
         from dlstbx_cli.commands import rule_checking
 
-        if markdown or any(filters.values()):
-            raise click.UsageError("--check looks at all scenarios, and prints no Markdown.")
         return rule_checking.check(run, handlers, recipes, accept, table=people)
-    if accept:
-        raise click.UsageError("--accept goes with --check.")
-    only = _only(**filters)
-    found = decisions(handlers, only, run.configuration.zocalo)
-    if only.beamline:
-        _doubt(run, handlers, only.beamline)
-    if markdown:
-        from dlstbx_cli.commands.rule_table import print_markdown
-
-        print_markdown(found)
-    elif people:
-        from dlstbx_cli.commands.rule_table import print_decisions
-
-        print_decisions(found)
-    else:
-        _print_lines(found)
+    _list(run, handlers, only, "markdown" if markdown else "table" if people else "lines")
     return DONE
 
 
@@ -149,11 +145,42 @@ def _doubt(run: Run, handlers: Sequence[Any], beamline: str) -> None:
     """Say that a beamline's name may be mistyped."""
     from dlstbx_cli.mimas.space import Space
 
-    known = Space(handlers).beamlines
+    known = Space(handlers, zc=run.configuration.zocalo).beamlines
     if beamline not in known:
         run.say(f"no rule names the beamline {beamline!r}; named are {', '.join(known) or 'none'}")
 
 
-def _print_lines(found: Sequence[Decision]) -> None:
-    for one in found:
-        click.echo(json.dumps(one.record()))
+def _list(run: Run, handlers: Sequence[Any], only: Only, form: str) -> None:
+    """Print the decision table: as ``markdown``, a ``table``, or ``lines``."""
+    from dlstbx_cli.mimas.decisions import decisions
+
+    found = decisions(handlers, only, run.configuration.zocalo)
+    if only.beamline:
+        _doubt(run, handlers, only.beamline)
+    if form == "lines":
+        for one in found:
+            click.echo(json.dumps(one.record()))
+        return
+    from dlstbx_cli.commands import rule_table
+
+    show = rule_table.print_markdown if form == "markdown" else rule_table.print_decisions
+    show(found)
+
+
+def _refuse(
+    check: bool,
+    overrides: str | None,
+    markdown: bool,
+    accept: Sequence[str],
+    rules: Sequence[str],
+    filters: dict[str, Any],
+) -> None:
+    """Raise UsageError if options contradict each other."""
+    if check and (markdown or overrides is not None or any(filters.values())):
+        raise click.UsageError(
+            "--check looks at all scenarios: it goes without --markdown, --overrides, filters."
+        )
+    if overrides is not None and (markdown or rules):
+        raise click.UsageError("--overrides goes without --markdown and --rules.")
+    if accept and not check:
+        raise click.UsageError("--accept goes with --check.")

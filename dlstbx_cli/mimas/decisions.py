@@ -102,7 +102,7 @@ def decisions(
     """
     only = only or Only()
     # Without a filter every rule is shown, also one that can never hold.
-    space = Space(handlers, only)
+    space = Space(handlers, only, zc)
     part = None if only.everything else list(space.combinations())
     return [
         decision
@@ -169,7 +169,7 @@ def _name(group: Parameters) -> str:
 
 def _of_code(handler: NamedHandler, only: Only, zc: Any) -> Iterator[Decision]:
     when = getattr(handler.handler, "specification", None)
-    met = walk(Space([handler], only), zc)
+    met = walk(Space([handler], only, zc))
     tasks: dict[tuple[str, str], list[Any]] = {}
     for one in met.tasks.values():
         if one.task is not None:

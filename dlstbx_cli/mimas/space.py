@@ -10,7 +10,8 @@ import itertools
 import math
 import string
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from typing import Any, NamedTuple
 
 from dlstbx_cli.mimas import opaque
@@ -43,8 +44,8 @@ _ALWAYS: Mapping[str, tuple[Any, ...]] = {
     "anomalous_scatterer": (None, MimasISPyBAnomalousScatterer("Se")),
     "getsweepslistfromsamedcg": ((_OWN,), (_OWN, _ANOTHER)),
 }
-#: Fields that hold texts, for which plain code is tried with its own.
-_TEXTS = ("visit", "preferred_processing", "runstatus")
+#: Texts, as they come together, that plain code is tried with.
+_TRIED = 240
 #: Scenarios walked at most: ten thousand take about a second.
 _MOST = 60_000
 _DETECTORS: tuple[MimasDetectorClass | None, ...] = (*MimasDetectorClass, None)
@@ -120,20 +121,52 @@ class _Condition(NamedTuple):
 class Space:
     """The scenarios that a set of handlers can tell apart, or a part of them.
 
-    A handler that is plain code, or has conditions that are, is tried with the texts that
-    stand in its code.
+    :param zc: Zocalo's configuration, handed to handlers that are plain code; or None.
     """
 
-    def __init__(self, handlers: Iterable[NamedHandler], only: Only | None = None) -> None:
+    def __init__(
+        self, handlers: Iterable[NamedHandler], only: Only | None = None, zc: Any = None
+    ) -> None:
         self.handlers = tuple(handlers)
+        self.zc = zc
         self._only = only or Only()
         self._conditions: list[_Condition] = []
-        self._named: list[opaque.Named] = []
         for handler in self.handlers:
             self._learn(handler)
-        self.beamlines = self._beamlines()
-        #: Whether it is too large to be walked whole: then all pairs of values are.
-        self.thinned = False
+        every = [each for condition in self._conditions for each in condition.all()]
+        self._plain = {
+            id(leaf): leaf for each in every for leaf in leaves(each) if opaque.is_plain(leaf)
+        }
+        #: The beamlines that the conditions name.
+        self.named_beamlines = tuple(
+            sorted(
+                {
+                    value
+                    for each in every
+                    for field, value in each.tells_apart(None)
+                    if field == "beamline" and value is not None
+                }
+            )
+        )
+        self._too_large = False
+
+    @property
+    def thinned(self) -> bool:
+        """Whether it is too large to be walked whole; told after the walk."""
+        looks = [*self._of_handlers, *self._of_conditions.values()]
+        return self._too_large or not all(each.complete for each in looks)
+
+    @cached_property
+    def beamlines(self) -> tuple[str, ...]:
+        """The beamlines that anything names, plain code included."""
+        looks = [*self._of_handlers, *self._of_conditions.values()]
+        found = [name for each in looks for name in each.values("beamline")]
+        return tuple(sorted({*self.named_beamlines, *found}))
+
+    @cached_property
+    def elsewhere(self) -> str:
+        """A beamline that nothing names."""
+        return _other(self.beamlines)
 
     def combinations(self) -> Iterator[Combination]:
         """Yield each beamline, event, class and detector."""
@@ -153,8 +186,14 @@ class Space:
         fields = [(combination, self._fields(combination)) for combination in self.combinations()]
         largest = _largest([(_whole(values), _pairs(values)) for _, values in fields])
         for combination, values in fields:
-            self.thinned = self.thinned or _whole(values) > largest
-            yield combination, _scenarios(combination, values, _whole(values) <= largest)
+            self._too_large = self._too_large or _whole(values) > largest
+            whole = _whole(values) <= largest
+            yield (
+                combination,
+                itertools.chain(
+                    _scenarios(combination, values, whole), self._for_code(combination)
+                ),
+            )
 
     def conditions_at(self, beamline: str) -> Iterator[tuple[bool, list[BaseSpecification | bool]]]:
         """Yield of each rule that can hold at a beamline what its conditions come to there.
@@ -178,55 +217,84 @@ class Space:
         when = getattr(handler.handler, "specification", None)
         if isinstance(when, BaseSpecification):
             self._conditions.append(_Condition(when, (), code=True))
-        self._named.append(opaque.of_handler(handler.handler))
 
-    def _beamlines(self) -> tuple[str, ...]:
-        every = [each for condition in self._conditions for each in condition.all()]
-        told = {
-            value
-            for each in every
-            for field, value in each.tells_apart(None)
-            if field == "beamline" and value is not None
+    @cached_property
+    def _of_handlers(self) -> list[opaque.Looks]:
+        """What the handlers look at that are plain code."""
+        plain = [each.handler for each in self.handlers if not isinstance(each.handler, Family)]
+        starts = [{"beamline": name} for name in self.named_beamlines]
+        most = len(starts) + max(_TRIED // max(len(plain), 1), 40)
+        models = opaque.every_kind(_models(None))
+        return [
+            opaque.explored(partial(code, zc=self.zc), code, models, starts, most) for code in plain
+        ]
+
+    @cached_property
+    def _of_conditions(self) -> dict[int, opaque.Looks]:
+        """What the conditions look at that are plain code, by their identities."""
+        most = max(_TRIED // max(len(self._plain), 1), 40)
+        models = opaque.every_kind(_models(None))
+        return {
+            key: opaque.explored(leaf.is_satisfied_by, leaf, models, (), most)
+            for key, leaf in self._plain.items()
         }
-        self.named_beamlines = tuple(sorted(told))
-        for named in self._all_named(every):
-            if "beamline" in named.names:
-                told.update(named.texts)
-        self.elsewhere = _other(told)
-        return tuple(sorted(told))
 
     def _fields(self, combination: Combination) -> dict[str, list[Any]]:
         """Return the values of each further field in a combination; the usual one first."""
-        open_here = [
-            each
-            for condition in self._conditions
-            for each in condition.open_in(combination)
-            if isinstance(each, BaseSpecification)
-        ]
-        told: dict[str, list[Any]] = {field: [] for field in (*_TEXTS, "cloudbursting")}
-        for condition in open_here:
-            for field, value in condition.tells_apart(combination.beamline):
-                told.setdefault(field, []).append(value)
-        for named in self._all_named(open_here):
-            for field in set(_TEXTS) & named.names:
-                told[field] += named.texts
-            if "cloudbursting" in named.names and combination.beamline:
-                offer = {"beamlines": (combination.beamline,), "visit_pattern": ("",)}
-                told["cloudbursting"].append((offer,))
-        usual: dict[str, tuple[Any, ...]] = {
-            **_ALWAYS,
-            "visit": (_other(told["visit"]),),
-            "preferred_processing": (None,),
-            "runstatus": ("DataCollection Successful",),
-            "cloudbursting": (None,),
+        told: dict[str, list[Any]] = {}
+        can_hold = False
+        for condition in self._conditions:
+            for each in condition.open_in(combination):
+                can_hold = can_hold or not condition.code
+                if isinstance(each, BaseSpecification):
+                    for field, value in self._told(each, combination.beamline):
+                        told.setdefault(field, []).append(value)
+        usual = _usual(_other(told.get("visit", ())))
+        if not can_hold and not told:
+            return usual
+        always = {**usual, **{field: [*values] for field, values in _ALWAYS.items()}}
+        return {
+            field: _distinct([*values, *told.get(field, ())]) for field, values in always.items()
         }
-        return {field: _distinct([*usual[field], *told.get(field, ())]) for field in usual}
 
-    def _all_named(self, conditions: Iterable[BaseSpecification]) -> list[opaque.Named]:
-        """Return what all plain code names, that of the conditions included."""
-        found = {id(leaf): leaf for each in conditions for leaf in leaves(each)}
-        plain = [leaf for leaf in found.values() if opaque.is_plain(leaf)]
-        return [*self._named, *(opaque.of_condition(leaf) for leaf in plain)]
+    def _told(
+        self, condition: BaseSpecification, beamline: str | None
+    ) -> Iterator[tuple[str, Any]]:
+        yield from condition.tells_apart(beamline)
+        for leaf in leaves(condition):
+            looks = self._of_conditions.get(id(leaf))
+            if looks is not None:
+                for field in opaque.FIELDS[1:]:
+                    yield from ((field, value) for value in looks.values(field))
+
+    def _for_code(self, combination: Combination) -> Iterator[MimasScenario]:
+        """Yield what plain code of a handler is tried with."""
+        name = None if combination.beamline == self.elsewhere else combination.beamline
+        for looks in self._of_handlers:
+            for texts in looks.texts:
+                if texts.get("beamline") == name or self._only.beamline:
+                    for model in _models(combination.beamline):
+                        yield replace(model, **{**texts, **combination._asdict()})
+
+
+def _usual(visit: str) -> dict[str, list[Any]]:
+    """Return the value that each further field has unless it is told apart."""
+    return {
+        "visit": [visit],
+        "preferred_processing": [None],
+        "runstatus": ["DataCollection Successful"],
+        "cloudbursting": [None],
+        **{field: [*values[:1]] for field, values in _ALWAYS.items()},
+    }
+
+
+def _models(beamline: str | None) -> list[MimasScenario]:
+    """Return a scenario in which little is known, and one in which everything is."""
+    known = {field: values[-1] for field, values in _ALWAYS.items()}
+    offer = {"beamlines": (beamline,), "visit_pattern": ("",)}
+    point = Combination(beamline, MimasEvent.END, MimasDCClass.ROTATION, None)
+    (little,) = _scenarios(point, _usual(_other(())), True)
+    return [little, replace(little, cloudbursting=(offer,), **known)]
 
 
 def _other(texts: Iterable[str]) -> str:

@@ -74,11 +74,8 @@ class Pending:
         return self.rule.when if further is None else self.rule.when & further
 
 
-def walk(space: Space, zc: Any = None) -> Walk:
-    """Return what is met in the scenarios of a space.
-
-    :param zc: Zocalo's configuration, handed to the handlers; or None.
-    """
+def walk(space: Space) -> Walk:
+    """Return what is met in the scenarios of a space."""
     met = Walk()
     pending = _all_pending(space.handlers)
     for combination, scenarios in space.walk():
@@ -89,7 +86,7 @@ def walk(space: Space, zc: Any = None) -> Walk:
                 if _holds(condition, scenario):
                     del open_here[one]
                     pending.remove(one)
-            if _ask(met, space.handlers, scenario, zc):
+            if _ask(met, space.handlers, scenario, space.zc):
                 met.busy.add(combination)
     met.never = pending
     return met

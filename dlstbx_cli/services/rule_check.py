@@ -52,8 +52,8 @@ def check(
 
     Raises Unavailable if the recipes cannot be read.
     """
-    space = Space(handlers)
-    met = walk(space, zc)
+    space = Space(handlers, zc=zc)
+    met = walk(space)
     asked = _by_recipe(met)
     found = [*flaws(space, met), *_recipes(asked, recipes), *_refused(met)]
     return Checked(

@@ -16,7 +16,7 @@ from dlstbx_cli.mimas import (
     MimasScenario,
     validate,
 )
-from dlstbx_cli.mimas.opaque import is_plain, of_condition
+from dlstbx_cli.mimas.opaque import is_plain
 from dlstbx_cli.mimas.registry import OWN, NamedHandler, load_handlers
 from dlstbx_cli.mimas.rule import Family, Rule
 from dlstbx_cli.mimas.rules.conditions import (
@@ -34,10 +34,13 @@ from dlstbx_cli.mimas.specification import (
     BaseSpecification,
     BeamlineSpecification,
     FieldSpecification,
+    OrSpecification,
     VisitSpecification,
 )
 from dlstbx_cli.services.scenario import parameters_of, scenario_from
 from tests.mimas.scenarios import BEAMLINES
+
+HERE = ("i03", MimasEvent.END, MimasDCClass.ROTATION, MimasDetectorClass.EIGER)
 
 
 class Commissioning(BaseSpecification):
@@ -103,7 +106,7 @@ def test_a_part_of_it() -> None:
         (PrefersPipeline("mine"), "preferred_processing", {"mine", None}, False),
         (Told(), "runstatus", {"Stopped"}, True),
         (Commissioning(), "visit", {"cm"}, True),
-        (Half("i03"), "runstatus", {"Aborted", "i03"}, True),
+        (Half("i03"), "runstatus", {"Aborted"}, True),
     ],
 )
 def test_what_conditions_tell_apart(
@@ -153,26 +156,75 @@ def test_plain_code_is_known_as_such() -> None:
     assert is_plain(Half("i03"))
     assert not is_plain(Told())
     assert not is_plain(is_mx.specification)
-    assert of_condition(Commissioning()).texts == ("cm",)
-    assert {"visit", "startswith"} <= of_condition(Commissioning()).names
 
 
 def test_a_large_space_is_thinned_but_keeps_all_pairs() -> None:
-    def handler(scenario: MimasScenario, zc: Any = None) -> Sequence[MimasRecipeInvocation]:
-        del zc
-        texts = ["a1", "a2", "a3", "a4", "a5", "a6", "a7", "a8", "a9", "b1", "b2", "b3", "b4"]
-        if scenario.visit in texts and scenario.preferred_processing in texts:
-            return [MimasRecipeInvocation(scenario.DCID, f"{scenario.runstatus}")]
-        return []
-
-    of = Space([NamedHandler("site", handler)], Only("i03"))
+    names = [f"{letter}{number}" for letter in "abcd" for number in range(9)]
+    visits = [VisitSpecification(name) for name in names]
+    pipelines = [PrefersPipeline(name) for name in names]
+    either = OrSpecification((*visits, *pipelines))
+    of = space(is_i03 & either)
     met = scenarios(of)
     assert of.thinned
-    assert len(met) < 100_000
-    assert len(set(map(repr, met))) == len(met)
-    pairs = {(s.visit, s.preferred_processing) for s in met}
-    assert {("a1", "b4"), ("b4", "a1"), ("a9", "a9")} <= pairs
-    assert {("a1", "b4")} <= {(s.visit, s.runstatus) for s in met}
+    assert len(met) < 200_000
+    here = [s for s in met if (s.beamline, s.event, s.dcclass, s.detectorclass) == HERE]
+    assert len(set(map(repr, here))) == len(here)
+    pairs = {(s.visit, s.preferred_processing) for s in here}
+    assert pairs >= set(itertools.product(names, names))
+    assert {(s.visit, s.spacegroup is None) for s in here} >= {("a1", True), ("a1", False)}
+
+
+def code(*fields: str, texts: Sequence[str]) -> Space:
+    """Return the space of a handler that looks for texts in fields, all in the same call."""
+
+    def handler(scenario: MimasScenario, zc: Any = None) -> Sequence[MimasRecipeInvocation]:
+        del zc
+        found = [getattr(scenario, field) in texts for field in fields]
+        return [MimasRecipeInvocation(scenario.DCID, "found")] if all(found) else []
+
+    return Space([NamedHandler("site", handler)])
+
+
+def test_code_that_looks_at_too_much_is_not_tried_with_all_of_it() -> None:
+    names = tuple(f"name-{number}" for number in range(12))
+    large = code("visit", "preferred_processing", "runstatus", texts=names)
+    assert len(scenarios(large)) < 100_000
+    assert large.thinned
+    small = code("visit", "preferred_processing", "runstatus", texts=names[:2])
+    met = scenarios(small)
+    assert not small.thinned
+    assert {("name-0", "name-1", "name-0")} <= {
+        (s.visit, s.preferred_processing, s.runstatus) for s in met
+    }
+
+
+@pytest.mark.parametrize(
+    "test",
+    [
+        lambda s: s.beamline == "p99",
+        lambda s: s.beamline != "p99",
+        lambda s: s.beamline in ("p98", "p99"),
+        lambda s: s.beamline in {"p98", "p99"},
+        lambda s: {"p99": True}.get(s.beamline),
+        lambda s: s.beamline.upper() == "p99".upper(),
+        lambda s: s.beamline[:3] == "p99",
+        lambda s: s.beamline.split("-")[0] == "p99",
+        lambda s: s.beamline.startswith(("p98", "p99")),
+        lambda s: s.dcclass is MimasDCClass.SCREENING and s.beamline == "p99",
+        lambda s: s.spacegroup and s.beamline == "p99",
+        lambda s: s.cloudbursting and s.beamline == "p99",
+        lambda s: s.visit.startswith("cm") and s.beamline == "p99",
+    ],
+)
+def test_what_code_compares_with_is_found(test: Any) -> None:
+    def handler(scenario: MimasScenario, zc: Any = None) -> Sequence[MimasRecipeInvocation]:
+        del zc
+        return [MimasRecipeInvocation(scenario.DCID, "found")] if test(scenario) else []
+
+    of = Space([NamedHandler("site", handler)])
+    asked = {bool(handler(scenario)) for scenario in scenarios(of) if scenario.beamline}
+    assert asked == {True, False}
+    assert {"p99", "P99"} & set(of.beamlines)
 
 
 def test_a_small_one_is_whole() -> None:

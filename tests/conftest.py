@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from hypothesis import HealthCheck, settings
 
 #: The servers that tests start for themselves.
 pytest_plugins = [
@@ -22,6 +23,14 @@ pytest_plugins = [
     "tests.servers.slurm",
     "tests.servers.slurmrestd",
 ]
+
+# What is true does not depend on how busy the machine is.
+settings.register_profile(
+    "patient", deadline=None, suppress_health_check=[HealthCheck.too_slow], print_blob=True
+)
+# The same cases each time: what keeps a change from landing must be in the change.
+settings.register_profile("ci", settings.get_profile("patient"), derandomize=True)
+settings.load_profile("ci" if os.environ.get("CI") == "true" else "patient")
 
 TOP = Path(__file__).parent.parent
 BIN = TOP / "bin"
@@ -42,13 +51,17 @@ COMMANDS = {
     "dlq-ls": "dlq_ls",
     "dlq-retry": "dlq_retry",
     "dlq-show": "dlq_show",
+    "dlstbx-completion": "completion",
     "dlstbx-demo": "demo",
+    "dlstbx-top": "top",
     "dlstbx.go": "go",
     "dlstbx.pickup": "pickup",
     "ispyb-create-job": "ispyb_create_job",
     "ispyb-lookup": "ispyb_lookup",
     "mimas-diff": "mimas_diff",
     "mimas-plan": "mimas_plan",
+    "mimas-rules": "mimas_rules",
+    "mimas-trace": "mimas_trace",
     "queue-get": "queue_get",
     "queue-ls": "queue_ls",
     "queue-put": "queue_put",

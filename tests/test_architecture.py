@@ -86,7 +86,10 @@ def loaded_by(code: str) -> set[str]:
     return set(run.stdout.split())
 
 
-HEAVY = {"sqlalchemy", "rich", "gemmi", "workflows", "zocalo", "ispyb", "stomp", "requests"}
+HEAVY = {
+    *("sqlalchemy", "rich", "gemmi", "workflows", "zocalo", "ispyb", "stomp", "requests"),
+    "prometheus_client",
+}
 
 
 @pytest.mark.parametrize(

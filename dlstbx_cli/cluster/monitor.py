@@ -9,6 +9,7 @@ from dlstbx_cli.cluster.watch import Look, Watch
 from dlstbx_cli.services.cluster import job_states
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.message import Message
+from dlstbx_cli.services.meter import UNMETERED, Meter
 
 logger = logging.getLogger(__name__)
 
@@ -35,12 +36,19 @@ def once(watch: Watch, emit: Emit, stopped: Callable[[], bool]) -> list[Exceptio
     return failures
 
 
-def listen(watch: Watch, emit: Emit, interval: float, stopped: Callable[[], bool]) -> None:
+def listen(
+    watch: Watch,
+    emit: Emit,
+    interval: float,
+    stopped: Callable[[], bool],
+    meter: Meter = UNMETERED,
+) -> None:
     """Give away a statistic for each cluster every *interval* seconds.
 
     Failures, also of *emit* (Unavailable), are warnings: what could not be sent is not kept,
-    the next statistic takes its place. Raises Misconfigured if *emit* does, or if at the
-    start no cluster at all can be asked as it is configured.
+    the next statistic takes its place. The meter counts them, and takes down how long each
+    cluster's answer took. Raises Misconfigured if *emit* does, or if at the start no cluster
+    at all can be asked as it is configured.
     """
     hopeless: set[str] = set()
     fresh = set(watch.clusters)
@@ -54,15 +62,22 @@ def listen(watch: Watch, emit: Emit, interval: float, stopped: Callable[[], bool
                     raise Misconfigured(_said(look))
             fresh.discard(look.cluster)
             _tell(look)
-        _send([_statistic(look) for look in looks if look.error is None], emit, interval)
+            if look.error is not None:
+                meter.failed()
+            else:
+                meter.took(look.seconds)
+        _send([_statistic(look) for look in looks if look.error is None], emit, interval, meter)
 
 
-def _send(statistics: list[Message], emit: Emit, interval: float) -> None:
+def _send(statistics: list[Message], emit: Emit, interval: float, meter: Meter) -> None:
     if not statistics:
         return
     try:
         emit(statistics)
+        for _ in statistics:
+            meter.handled()
     except Unavailable as error:
+        meter.failed()
         extra = {"action": "wait"}
         logger.warning("%s; the next statistic comes in %g s", error, interval, extra=extra)
 

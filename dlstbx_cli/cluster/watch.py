@@ -35,6 +35,7 @@ class Look:
     :param states: the state of each job.
     :param error: why there are none.
     :param wait: seconds until it is asked again; 0: it is not.
+    :param seconds: how long it took.
     """
 
     cluster: str
@@ -42,6 +43,7 @@ class Look:
     states: Sequence[str] = ()
     error: Unavailable | Misconfigured | None = None
     wait: float = 0.0
+    seconds: float = 0.0
 
 
 class Watch:
@@ -113,7 +115,8 @@ class Watch:
             look = self._look(cluster)
             failures = failures + 1 if look.error else 0
             wait = wait_after(failures, interval)
-            self._looks.put(Look(cluster, look.time, look.states, look.error, wait))
+            seconds = time.monotonic() - begin
+            self._looks.put(Look(cluster, look.time, look.states, look.error, wait, seconds))
             time.sleep(max(0.0, begin + wait - time.monotonic()))
 
     def _look(self, cluster: str) -> Look:

@@ -11,6 +11,7 @@ import click
 
 from dlstbx_cli.commands import backlogs, options
 from dlstbx_cli.commands.base import DONE, Run, command, user_name
+from dlstbx_cli.commands.limits import PREFIX
 from dlstbx_cli.commands.times import moment, shown
 from dlstbx_cli.services.held.values import KINDS, Pause
 
@@ -63,7 +64,7 @@ def main_command(
             backlogs.print_pauses(kept, now)
         else:
             for one in kept:
-                click.echo(json.dumps({**backlogs.of_pause(one.pause, now), "keeps": one.jobs}))
+                click.echo(json.dumps(backlogs.of_kept(one, now)))
         return DONE
     pause = _pause(name, kind, until, reason, now)
     number = store.pause(pause)
@@ -98,9 +99,9 @@ def kind_of(name: str, kind: str | None = None) -> tuple[str, str]:
     :param kind: if it is told.
     """
     if kind is None and _BEAMLINE.fullmatch(name):
-        return "beamline", name.lower()
+        return "beamline", name
     if kind is None and _VISIT.fullmatch(name):
-        return "visit", name.lower()
+        return "visit", name
     if kind in (None, "recipe"):
-        return "recipe", name.removeprefix(backlogs.PREFIX)
+        return "recipe", name.removeprefix(PREFIX)
     return str(kind), name

@@ -21,7 +21,8 @@ EXAMPLES = """\
 backlog-ls
 backlog-ls --by recipe
 backlog-ls --visit mx37124-8 | jq -r .recipe | sort | uniq -c
-backlog-ls --released --since 7d"""
+backlog-ls --released --since 7d
+backlog-ls --pauses"""
 
 #: Jobs of a table; of a longer history people look at the end.
 _ROWS = 500
@@ -40,6 +41,9 @@ _LINES = 500
 @click.option("--cancelled", is_flag=True, help="Jobs that have been cancelled, instead.")
 @click.option("--all", "everything", is_flag=True, help="All of them: held, released, cancelled.")
 @click.option(
+    "--pauses", is_flag=True, help="Pauses, instead: those that last, and those that have ended."
+)
+@click.option(
     "--since", metavar="TIME", help="Only what was held, released, cancelled since: 12h, 7d, 18:00."
 )
 @backlogs.filters
@@ -51,6 +55,7 @@ def main_command(
     released: bool,
     cancelled: bool,
     everything: bool,
+    pauses: bool,
     since: str | None,
     state: str | None,
     **filters: Any,
@@ -61,6 +66,8 @@ def main_command(
     first: id, cluster, beamline, visit, recipe, dcid, job (its ID in ISPyB), state,
     taken (when it was held, seconds since the epoch), age; of those that are not held any
     more also changed (when they were released, cancelled), waited, owner, reason.
+    --pauses lists what backlog-hold has made, and what ended it: id, kind, name, begun,
+    until, left, owner, reason, ended, ended_by (null: its time), keeps (held jobs).
     """
     from dlstbx_cli.database.held_lists import OPEN, Wanted
 
@@ -70,6 +77,11 @@ def main_command(
     ended = [name for name, on in (("released", released), ("cancelled", cancelled)) if on]
     states = [] if everything else ended or OPEN
     begin = moment(since, "--since", now, past=True) if since else None
+    if pauses:
+        if everything or ended or by or any(value is not None for value in filters.values()):
+            raise click.UsageError("--pauses is about no jobs: it goes with --since alone.")
+        _pauses(backlogs.store(run, state), begin, now, table or sys.stdout.isatty())
+        return DONE
     wanted = Wanted(states, since=begin, **filters)
     store = backlogs.store(run, state)
     if not (table or sys.stdout.isatty()):
@@ -80,9 +92,9 @@ def main_command(
         _jobs(run, store, wanted, now)
     else:
         _groups(store, wanted, by, now)
-    pauses = store.kept(store.pauses())
-    if pauses and not ended:
-        backlogs.print_pauses(pauses, now)
+    kept = store.kept(store.pauses())
+    if kept and not ended:
+        backlogs.print_pauses(kept, now)
     return DONE
 
 
@@ -96,6 +108,15 @@ def _lines(store: HeldLists, wanted: Wanted, now: float) -> None:
     )
     while lines := list(islice(found, _LINES)):
         click.echo("\n".join(lines))
+
+
+def _pauses(store: HeldLists, begin: float | None, now: float, table: bool) -> None:
+    found = store.kept(store.pauses_since(begin))
+    if table:
+        backlogs.print_history(found, now)
+        return
+    for one in found:
+        click.echo(json.dumps(backlogs.of_kept(one, now)))
 
 
 def _groups(store: HeldLists, wanted: Wanted, by: str, now: float) -> None:

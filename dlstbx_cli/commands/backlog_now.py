@@ -58,7 +58,7 @@ def _release(
 
     Killed in between, the claim is what is left, and backlog-release takes it over.
     """
-    from dlstbx_cli.services.backlog import StoredBacklog, released
+    from dlstbx_cli.services.backlog import StoredBacklog, sent_for
     from dlstbx_cli.services.errors import Rejected, Unavailable
     from dlstbx_cli.services.message import dead_letter
 
@@ -66,18 +66,19 @@ def _release(
     refused: set[int] = set()
     entries = store.take(numbers, user_name()[: backlogs.NAME], reason)
     try:
-        # One by one: what the broker does not take is not to keep the others.
-        for entry in entries:
-            number = entry.job.number
-            try:
-                link.send(released(entry.message))
-                gone.add(number)
-            except Rejected as error:
-                queue = StoredBacklog.queue
-                link.send([dead_letter(entry.message, queue, str(error), run.name, time.time())])
-                run.say(f"job {number}: {error} (see dlq-ls)", entry.message)
-                refused.add(number)
-            store.released([number])
+        with store.renewing([entry.job.number for entry in entries]):
+            # One by one: what the broker does not take is not to keep the others.
+            for entry in entries:
+                number = entry.job.number
+                try:
+                    link.send(sent_for(entry))
+                    gone.add(number)
+                except Rejected as error:
+                    queue, now = StoredBacklog.queue, time.time()
+                    link.send([dead_letter(entry.message, queue, str(error), run.name, now)])
+                    run.say(f"job {number}: {error} (see dlq-ls)", entry.message)
+                    refused.add(number)
+                store.released([number])
     except Unavailable as error:
         left = backlogs.counted(len(entries) - len(gone | refused))
         raise Unavailable(f"{error}; {left} claimed: backlog-release sends what is left") from error

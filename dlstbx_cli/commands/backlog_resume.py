@@ -8,7 +8,8 @@ import click
 
 from dlstbx_cli.commands import backlogs, options
 from dlstbx_cli.commands.backlog_hold import kind_of
-from dlstbx_cli.commands.base import DONE, REJECTED, Run, command
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
+from dlstbx_cli.services.held.values import KINDS
 
 EXAMPLES = """\
 backlog-resume i03
@@ -24,14 +25,16 @@ def main_command(run: Run, names: tuple[str, ...], everything: bool, state: str 
     """End pauses before their time: what they keep may be released again.
 
     A NAME ends all pauses of that beamline, visit or recipe; an ID is that of
-    backlog-hold. A name that is not paused is said.
+    backlog-hold. A name that is not paused is said. Who has ended a pause, and when, is
+    kept: see backlog-ls --pauses.
     """
     if bool(names) == everything:
         raise click.UsageError("Which ones? Give NAMEs, IDs or --all.")
     store = backlogs.store(run, state)
+    owner = user_name()[: backlogs.NAME]
     missing = []
     for name in names or [None]:
-        ended = store.resume(*_conditions(name))
+        ended = store.resume(owner, *_conditions(name))
         for pause in ended:
             run.say(f"resumed: {pause.kind} {pause.name}, paused by {pause.owner}: {pause.reason}")
         if name and not ended:
@@ -45,11 +48,20 @@ main = main_command.main
 
 
 def _conditions(name: str | None) -> list[Any]:
-    from dlstbx_cli.database.held_tables import PAUSES
+    from sqlalchemy import and_, or_
+
+    from dlstbx_cli.database.held_tables import PAUSES, is_named
 
     if name is None:
         return []
     if name.isascii() and name.isdigit():
         (number,) = backlogs.numbers([name])
         return [PAUSES.c.id == number]
-    return [PAUSES.c.name.in_({name, kind_of(name)[1]})]
+    # Whatever it was paused as: --kind may have said that it is something else.
+    names = {name, kind_of(name)[1]}
+    as_such = [
+        and_(PAUSES.c.kind == kind, is_named(PAUSES.c.name, kind, one))
+        for kind in KINDS
+        for one in names
+    ]
+    return [or_(*as_such)]

@@ -9,6 +9,7 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import Run
+from dlstbx_cli.commands.limits import PREFIX
 from dlstbx_cli.services.held.explain import Kept
 from dlstbx_cli.services.held.values import Held, Pause
 
@@ -21,9 +22,6 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 NAME, REASON = 100, 255
 #: Digits of an ID: what has more is none, and no database would take it.
 _DIGITS = 18
-
-#: What the recipe of a processing job has before the job's name.
-PREFIX = "ispyb-"
 
 ids = click.argument("ids", nargs=-1, required=True, metavar="ID...")
 
@@ -115,11 +113,42 @@ def of_pause(pause: Pause, now: float) -> dict[str, Any]:
         "id": pause.number,
         "kind": pause.kind,
         "name": pause.name,
+        "begun": pause.begun,
         "until": pause.until,
-        "left": pause.until - now,
+        "left": pause.until - now if pause.lasts(now) else 0,
         "owner": pause.owner,
         "reason": pause.reason,
+        "ended": pause.ended,
+        "ended_by": pause.ended_by or None,
     }
+
+
+def of_kept(kept: Kept, now: float) -> dict[str, Any]:
+    """Return what is listed of a pause and of the held jobs that it keeps."""
+    return {**of_pause(kept.pause, now), "keeps": kept.jobs}
+
+
+def print_history(kept: Sequence[Kept], now: float) -> None:
+    """Print all pauses that there have been as a table for a person."""
+    from dlstbx_cli.commands.times import shown
+    from dlstbx_cli.commands.trees import print_table
+
+    rows = [
+        (
+            one.pause.number,
+            one.pause.name,
+            one.pause.owner,
+            one.pause.reason,
+            None if one.pause.begun is None else shown(one.pause.begun),
+            shown(one.pause.until),
+            None if one.pause.ended is None else shown(one.pause.ended),
+            one.pause.ended_by or ("lasts" if one.pause.lasts(now) else "its time"),
+            one.jobs if one.pause.lasts(now) else None,
+        )
+        for one in kept
+    ]
+    columns = ["id", "paused", "owner", "reason", "begun", "until", "ended", "ended by", "keeps"]
+    print_table(columns, rows)
 
 
 def print_pauses(kept: Sequence[Kept], now: float) -> None:

@@ -23,6 +23,10 @@ if TYPE_CHECKING:
 #: Exit codes, as in every man page (75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG).
 DONE, REJECTED, USAGE, TRY_AGAIN, CONFIGURATION = 0, 1, 2, 75, 78
 
+#: The variable by which a shell asks for completions (``bash_complete`` and so on). One for
+#: all commands, so that one script is enough, see ``dlstbx-completion``.
+COMPLETE = "_DLSTBX_COMPLETE"
+
 EXIT_STATUS = """\b
 Exit status:
   0   done
@@ -103,10 +107,14 @@ class Command(click.Command):
         **extra: Any,
     ) -> NoReturn:
         """Run the command and exit with its code."""
-        del prog_name, standalone_mode
+        del prog_name, complete_var, standalone_mode
         name = str(self.name)
+        if COMPLETE in os.environ:
+            from dlstbx_cli.commands.completing import prepare
+
+            prepare(self)
         try:
-            code = super().main(args, name, complete_var, standalone_mode=False, **extra)
+            code = super().main(args, name, COMPLETE, standalone_mode=False, **extra)
         except Exception as error:  # the boundary: nothing is thrown past it
             code = _end(name, error, sys.argv[1:] if args is None else args)
         except KeyboardInterrupt:

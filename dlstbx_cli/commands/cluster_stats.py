@@ -12,7 +12,10 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import CONFIGURATION, DONE, TRY_AGAIN, Run, command
+from dlstbx_cli.commands.metering import Metering, metered
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.held.statistics import TOPIC
+from dlstbx_cli.services.meter import Meter
 
 EXAMPLES = """\
 cluster-stats --squeue
@@ -94,8 +97,16 @@ def _no_token(context: click.Context, option: click.Parameter, value: str | None
     help="Time between two looks with --listen.",
 )
 @options.broker
+@metered
 def main_command(
-    run: Run, send: bool, listen: bool, interval: float, broker: str | None, **where: Any
+    run: Run,
+    send: bool,
+    listen: bool,
+    interval: float,
+    broker: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
+    **where: Any,
 ) -> int:
     """Count the jobs of an account on a Slurm cluster, by state.
 
@@ -104,15 +115,20 @@ def main_command(
     jobs wait. Clusters come from the options, or from the plugins slurm and iris of the
     Zocalo configuration.
     """
+    from contextlib import ExitStack
+
     from dlstbx_cli.cluster.watch import Watch
 
+    metering = Metering(listen, metrics_port, metrics_host)
     if send and listen:
         raise click.UsageError("--send is for one look: --listen sends anyway.")
     watch = Watch(_sources(run, **where), where["timeout"])
     try:
         if listen:
             url = options.broker_url(run, broker)
-            return _listen(watch, lambda: _connected(run, url), interval)
+            with ExitStack() as stack:
+                meter = metering.start(stack, run.name, TOPIC)
+                return _listen(watch, lambda: _connected(run, url), interval, meter)
         return _once(run, watch, _connected(run, options.broker_url(run, broker)) if send else None)
     finally:
         watch.close()
@@ -223,7 +239,7 @@ def _once(run: Run, watch: Any, broker: Any) -> int:
     return TRY_AGAIN if failures else DONE
 
 
-def _listen(watch: Any, connect: Callable[[], Any], interval: float) -> int:
+def _listen(watch: Any, connect: Callable[[], Any], interval: float, meter: Meter) -> int:
     """Broadcast until told to stop; that ends at once, whatever waits for an answer then."""
     import threading
 
@@ -236,7 +252,7 @@ def _listen(watch: Any, connect: Callable[[], Any], interval: float) -> int:
         def work() -> None:
             try:
                 sender = _Sender(connect)
-                listen(watch, sender, interval, lambda: stop.requested)
+                listen(watch, sender, interval, lambda: stop.requested, meter)
                 sender.close()
             except Exception as error:  # whatever it is, it ends the command
                 failure.append(error)

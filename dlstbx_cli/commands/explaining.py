@@ -25,19 +25,21 @@ def explain_backlog(store: HeldLists, effective: Effective, now: float, tree: bo
 
     :param tree: as for a person, also on a pipe.
     """
-    outlooks = [
-        _outlook(store, cluster, effective.limits, now)
-        for cluster in sorted(_clusters(store, effective.limits))
-    ]
+    found = outlooks(store, effective.limits, now)
     kept = store.kept(store.pauses())
     if tree or sys.stdout.isatty():
-        _print(outlooks, kept, effective, now)
+        _print(found, kept, effective, now)
         return
-    for outlook in outlooks:
-        click.echo(json.dumps(_of_cluster(outlook, effective)))
+    for outlook in found:
+        click.echo(json.dumps(of_cluster(outlook, effective)))
     for one in kept:
-        pause = {**backlogs.of_pause(one.pause, now), "keeps": one.jobs}
+        pause = backlogs.of_kept(one, now)
         click.echo(json.dumps({"explains": "pause", **pause}))
+
+
+def outlooks(store: HeldLists, limits: Limits, now: float) -> list[explain.Outlook]:
+    """Return what is to be expected of each cluster with a job, a statistic or a limit."""
+    return [_outlook(store, cluster, limits, now) for cluster in sorted(_clusters(store, limits))]
 
 
 def _clusters(store: HeldLists, limits: Limits) -> set[str]:
@@ -51,7 +53,7 @@ def _outlook(store: HeldLists, cluster: str, limits: Limits, now: float) -> expl
     return explain.outlook(cluster, held, store.seen(cluster), limits, now)
 
 
-def _of_cluster(outlook: explain.Outlook, effective: Effective) -> dict[str, Any]:
+def of_cluster(outlook: explain.Outlook, effective: Effective) -> dict[str, Any]:
     """Return what is said of a cluster, for programs."""
     room = outlook.room
     return {
@@ -104,6 +106,8 @@ def _facts(outlook: explain.Outlook, effective: Effective) -> list[str]:
     """Return the branches of a cluster's tree."""
     from rich.markup import escape
 
+    from dlstbx_cli.commands.trees import printable
+
     room = outlook.room
     capacity = effective.limits.capacity.get(outlook.cluster)
     if capacity is not None:
@@ -124,7 +128,7 @@ def _facts(outlook: explain.Outlook, effective: Effective) -> list[str]:
         names = [f"job {job.number}", job.beamline, job.visit, job.recipe]
         first = f"{', '.join(name for name in names if name)}: "
     facts = [escape(fact) for fact in facts]
-    return [*facts, f"next      {escape(first)}[{colour}]{escape(outlook.why)}[/]"]
+    return [*facts, f"next      {escape(printable(first))}[{colour}]{escape(outlook.why)}[/]"]
 
 
 def _statistic(room: Room, effective: Effective) -> str:

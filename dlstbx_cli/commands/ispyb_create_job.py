@@ -77,6 +77,8 @@ def main_command(
     queue: str | None,
     broker: str | None,
     max_attempts: int,
+    metrics_port: int | None,
+    metrics_host: str,
     **job: Any,
 ) -> int:
     """Write processing jobs to ISPyB, and trigger or hold them.
@@ -88,7 +90,7 @@ def main_command(
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
     from dlstbx_cli.services.ispyb_job import IspybJobService
 
-    serving = Serving(once, listen, send, queue, broker, max_attempts)
+    serving = Serving(once, listen, send, queue, broker, max_attempts, metrics_port, metrics_host)
     filtering = Filtering(messages=[_request(**job)] if any(job.values()) else None)
 
     def make() -> IspybJobService:

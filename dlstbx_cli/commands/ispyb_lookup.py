@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -74,25 +74,13 @@ def _ids(run: Run, ids: tuple[str, ...], stop: Any) -> Iterator[tuple[str, str]]
     if ids:
         yield from ((f"argument {place}", text) for place, text in enumerate(ids, 1))
         return
-    for place, line in enumerate(_lines(run, lambda: stop.requested), 1):
+    from dlstbx_cli.commands.serving import lines
+    from dlstbx_cli.transport.lines import raw_lines
+
+    for place, line in enumerate(raw_lines(lines(run), lambda: stop.requested), 1):
         text = line.decode("utf-8", "backslashreplace").strip()
         if text:
             yield f"line {place}", text
-
-
-def _lines(run: Run, stopped: Callable[[], bool]) -> Iterator[bytes]:
-    from dlstbx_cli.commands.serving import lines
-    from dlstbx_cli.transport.lines import source
-    from dlstbx_cli.transport.link import EndOfInput
-
-    reader = source(lines(run))
-    while not stopped():
-        try:
-            line = reader.read(0.1)
-        except EndOfInput:
-            return
-        if isinstance(line, bytes):
-            yield line
 
 
 def _print(parameters: dict[str, Any]) -> None:

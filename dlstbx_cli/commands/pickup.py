@@ -11,6 +11,7 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import DONE, Run, command
+from dlstbx_cli.commands.metering import Metering, metered
 from dlstbx_cli.commands.times import duration
 
 EXAMPLES = """\
@@ -40,6 +41,7 @@ dlstbx.pickup --stdout | recipe-dispatch | mimas-plan"""
 @click.option("--stdout", "to_stdout", is_flag=True, help="Print the triggers, do not send them.")
 @click.option("--drop-dir", metavar="DIR", help="Where triggers are stored (DLSTBX_DROP_DIR).")
 @options.broker
+@metered
 def main_command(
     run: Run,
     priority: str,
@@ -49,6 +51,8 @@ def main_command(
     to_stdout: bool,
     drop_dir: str | None,
     broker: str | None,
+    metrics_port: int | None,
+    metrics_host: str,
 ) -> int:
     """Send the triggers that were stored while the broker was away.
 
@@ -63,6 +67,7 @@ def main_command(
     from dlstbx_cli.transport.pickup import DropDirectory, Order, stored
     from dlstbx_cli.transport.stop import GRACE, Stop
 
+    metering = Metering(listen, metrics_port, metrics_host)
     oldest = duration(max_age, "--max-age") if max_age is not None else None
     order = Order(tuple(filter(None, priority.split(","))), oldest)
     directory = run.configuration.drop_dir(drop_dir)
@@ -72,7 +77,9 @@ def main_command(
         progress = stack.enter_context(_progress(len(stored(directory, order))))
         link = DropDirectory(directory, _Pickup.queue, send, order, delay, progress)
         stack.enter_context(closing(link))
-        tally = drive(_Pickup(), link, Way.LISTEN if listen else Way.ONCE, stop)
+        meter = metering.start(stack, run.name, _Pickup.queue)
+        way = Way.LISTEN if listen else Way.ONCE
+        tally = drive(_Pickup(), link, way, stop, meter=meter)
     if tally.unavailable:
         run.say(tally.unavailable)
     if tally.handled and not listen:

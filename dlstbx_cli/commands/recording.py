@@ -26,6 +26,8 @@ DAYS, MEGABYTES = 14, 1000
 #: A day's file that has come to this part of all that is kept goes on in another one.
 _PART = 8
 _NAMES = "mimas-*.jsonl"
+#: Bytes that are read at a time from the end of a file.
+_BLOCK = 1 << 16
 
 
 class Records:
@@ -153,3 +155,44 @@ def _scenario(line: bytes, where: str) -> Message:
     if not isinstance(scenario, dict):
         raise click.UsageError(f"{where} is no record of mimas-plan --record.")
     return Message(Queue("mimas"), scenario)
+
+
+def last(directory: Path, number: int) -> list[dict[str, Any]]:
+    """Return the last records of a directory, the latest last; of a big file only its end is read.
+
+    A line that is no record is left out. Raises OSError.
+    """
+    found: list[dict[str, Any]] = []
+    for path in sorted(directory.glob(_NAMES), key=_age, reverse=True):
+        found = [*_last_of(path, number - len(found)), *found]
+        if len(found) >= number:
+            break
+    return found
+
+
+def _last_of(path: Path, number: int) -> list[dict[str, Any]]:
+    try:
+        lines = _last_lines(path, number)
+    except FileNotFoundError:  # its time was over
+        return []
+    records = []
+    for line in lines:
+        with suppress(ValueError):
+            record = json.loads(line)
+            if isinstance(record, dict) and "scenario" in record:
+                records.append(record)
+    return records
+
+
+def _last_lines(path: Path, number: int) -> list[bytes]:
+    """Return the last whole lines of a file: one that is being written has no end yet."""
+    with path.open("rb") as stream:
+        begin = stream.seek(0, os.SEEK_END)
+        tail = b""
+        while begin and tail.count(b"\n") <= number:
+            step = min(begin, _BLOCK)
+            begin = stream.seek(begin - step)
+            tail = stream.read(step) + tail
+    lines = tail.split(b"\n")[:-1]
+    # The first may have begun before the block.
+    return lines[-number:] if not begin else lines[1:][-number:]

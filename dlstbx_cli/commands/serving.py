@@ -11,6 +11,7 @@ from typing import Any
 import click
 
 from dlstbx_cli.commands.base import DONE, Run
+from dlstbx_cli.commands.metering import HOST, Metering
 from dlstbx_cli.commands.options import broker_url
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.message import Message
@@ -32,12 +33,15 @@ class Serving:
     queue: str | None = None
     broker: str | None = None
     max_attempts: int = MAX_ATTEMPTS
+    metrics_port: int | None = None
+    metrics_host: str = HOST
 
     def __post_init__(self) -> None:
         if self.once and self.listen:
             raise click.UsageError("--once and --listen exclude each other.")
         if self.send and self.way is not Way.FILTER:
             raise click.UsageError("--send is for a filter: --once and --listen send anyway.")
+        _ = self.metering  # it checks its part
 
     @property
     def way(self) -> Way:
@@ -45,6 +49,11 @@ class Serving:
         if self.listen:
             return Way.LISTEN
         return Way.ONCE if self.once else Way.FILTER
+
+    @property
+    def metering(self) -> Metering:
+        """How it is measured. Raises UsageError."""
+        return Metering(self.listen, self.metrics_port, self.metrics_host)
 
     @property
     def prints(self) -> bool:
@@ -94,8 +103,9 @@ def _served(run: Run, make: Callable[[], Any], serving: Serving, filtering: Filt
         service = make()
         if serving.queue:
             service.queue = serving.queue
+        meter = serving.metering.start(stack, run.name, service.queue, service)
         link = _link(run, service, serving, filtering, stack)
-        return drive(service, link, serving.way, stop, serving.max_attempts)
+        return drive(service, link, serving.way, stop, serving.max_attempts, meter)
 
 
 def _pass_all_on(run: Run, filtering: Filtering) -> None:

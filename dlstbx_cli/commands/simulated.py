@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import json
-import sys
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass
 from math import inf
 from typing import Any
 
 import click
 
+from dlstbx_cli.commands.progress import Tell
 from dlstbx_cli.services.held.simulate import Arrival, Model, simulate
 from dlstbx_cli.services.held.summary import Use, Waits, by_cluster, by_visit
 from dlstbx_cli.services.held.values import Limits
-
-#: Told what is done, how much of it, and of how much if that is known.
-Tell = Callable[[str, int, int | None], None]
-
-#: With so many jobs a person is shown a bar, and it is moved once in so many of them.
-_MANY, _STEPS = 5000, 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -81,43 +74,6 @@ def _report(
         by_visit(fates),
         {name: Use.of(theirs, model.slots[name]) for name, theirs in clusters.items()},
     )
-
-
-@contextmanager
-def progress() -> Iterator[Tell]:
-    """Show a bar to a person at a terminal who has to wait for it."""
-    if not sys.stderr.isatty():
-        yield lambda *_: None
-        return
-    with ExitStack() as stack:
-        yield _Bar(stack).tell
-
-
-class _Bar:
-    """A bar for each thing that is done; it comes when there is much of it."""
-
-    def __init__(self, stack: ExitStack) -> None:
-        self._stack = stack
-        self._progress: Any = None
-        self._tasks: dict[str, Any] = {}
-
-    def tell(self, what: str, done: int, total: int | None) -> None:
-        """See Tell."""
-        if max(done, total or 0) < _MANY or (done % _STEPS and done != total):
-            return
-        if what not in self._tasks:
-            self._tasks[what] = self._shown().add_task(what, total=total)
-        self._progress.update(self._tasks[what], completed=done)
-
-    def _shown(self) -> Any:
-        if self._progress is None:
-            from rich.console import Console
-            from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
-
-            columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
-            bar = Progress(*columns, console=Console(stderr=True), transient=True)
-            self._progress = self._stack.enter_context(bar)
-        return self._progress
 
 
 def show(reports: Sequence[Report], *, compare: bool, tables: bool) -> None:

@@ -7,7 +7,7 @@ import stat
 import sys
 import time
 from collections.abc import Callable
-from contextlib import closing
+from contextlib import AbstractContextManager, closing, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from dlstbx_cli.commands.base import Run
@@ -89,6 +89,10 @@ class _Reading:
             self._told_at = None
             self._run.say("reading statistics from standard input (</dev/null: there are none)")
         return []
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Keep nothing up."""
+        return nullcontext()
 
     def sent(self) -> None:
         """Note nothing."""

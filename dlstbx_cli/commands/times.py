@@ -42,7 +42,10 @@ def moment(text: str, flag: str, now: float, *, past: bool = False) -> float:
 
 def shown(seconds: float) -> str:
     """Return a time, in seconds since the epoch, as a person here reads it."""
-    return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    try:
+        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+    except (ValueError, OverflowError, OSError):  # no calendar goes so far
+        return f"{seconds:.0f} s"
 
 
 def _duration(text: str) -> float | None:

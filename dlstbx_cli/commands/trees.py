@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from dlstbx_cli import mimas
@@ -20,7 +21,7 @@ from dlstbx_cli.services.explanation import Plan
 _WIDE = 200
 
 
-def print_plan(plan: Plan, console: Console | None = None) -> None:
+def print_plan(plan: Plan, onto: Console | None = None) -> None:
     """Print a plan as a tree by rule."""
     tree = Tree(title_of(plan.scenario))
     for rule, planned in groupby(plan.tasks, key=lambda planned: planned.rule):
@@ -34,7 +35,7 @@ def print_plan(plan: Plan, console: Console | None = None) -> None:
             branch.add(f"[red]drop[/]  {escape(one.task.recipe)}{override_of(one)}")
     elif not plan.tasks:
         tree.add("[dim]no rule asks for anything[/]")
-    (console or _console()).print(tree)
+    (onto or console()).print(tree)
 
 
 def title_of(scenario: mimas.MimasScenario) -> str:
@@ -69,9 +70,12 @@ def task_line(task: mimas.Invocation) -> str:
 
 
 def print_table(
-    columns: Sequence[str], rows: Iterable[Sequence[Any]], console: Console | None = None
+    columns: Sequence[str], rows: Iterable[Sequence[Any]], onto: Console | None = None
 ) -> None:
-    """Print a table; None is shown as a dash, numbers stand to the right."""
+    """Print a table; None is shown as a dash, numbers stand to the right.
+
+    Only a Text may have several lines.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     body = [list(row) for row in rows]
     for place, column in enumerate(columns):
@@ -79,13 +83,28 @@ def print_table(
         # What a row is called by must be readable whole, however narrow the terminal.
         table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
     for row in body:
-        table.add_row(*("-" if value is None else escape(str(value)) for value in row))
-    (console or _console()).print(table)
+        table.add_row(*map(_cell, row))
+    (onto or console()).print(table)
+
+
+def _cell(value: Any) -> Text | str:
+    if isinstance(value, Text):  # ours, as it is
+        return value
+    return "-" if value is None else escape(printable(str(value)))
+
+
+def printable(text: str) -> str:
+    """Return a text that somebody else has written as a terminal can take it."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def print_tree(tree: Tree) -> None:
     """Print a tree that somebody else has made."""
-    _console().print(tree)
+    console().print(tree)
 
 
 def age(seconds: float | None) -> str | None:
@@ -109,6 +128,7 @@ class _QuietConsole(Console):
         raise BrokenPipeError
 
 
-def _console() -> Console:
+def console() -> Console:
+    """Return where a person reads: as wide as the terminal."""
     # On a pipe nobody knows the width: a pager cuts or wraps better than we do.
     return _QuietConsole() if sys.stdout.isatty() else _QuietConsole(width=_WIDE)

@@ -49,7 +49,7 @@ SOURCES = {
 
 
 def query(schema: Schema) -> Query:
-    """Build the statement for a collection and everything that belongs to it one to one.
+    """Build the statement for collections and everything that belongs to each one to one.
 
     Its parts: ``collection``, its ``group``, ``session`` and ``detector``; the ``crystal``,
     ``protein`` and diffraction ``plan`` of the group's sample; the collection's own
@@ -101,7 +101,10 @@ def query(schema: Schema) -> Query:
     }
     return Query(
         parts,
-        lambda select: select.select_from(source).where(dc.c.dataCollectionId == bindparam("dcid")),
+        lambda select: select.select_from(source).where(
+            dc.c.dataCollectionId.in_(bindparam("keys", expanding=True))
+        ),
+        key=("collection", "dataCollectionId"),
     )
 
 

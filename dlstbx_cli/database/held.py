@@ -5,35 +5,37 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sqlalchemy import ColumnElement, delete, exc, func, insert, select, update
 
-from dlstbx_cli.database import store
+from dlstbx_cli.database import held_pauses, store
 from dlstbx_cli.database.connection import Contended, connect, reading, writing
+from dlstbx_cli.database.held_rows import entry_of, job_of, seconds
 from dlstbx_cli.database.held_tables import (
     CANCELLED,
     GOING,
     HELD,
     JOBS,
     METADATA,
-    PAUSES,
     RELEASED,
     STATISTICS,
 )
+from dlstbx_cli.database.renewal import repeated
 from dlstbx_cli.database.state import key_of
 from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.port import Entry, Seen
 from dlstbx_cli.services.held.values import SETTLING, Held, Pause, Statistic
-from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.message import Message
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Executable
 
 Result = TypeVar("Result")
 
-#: Seconds after which a claim that was not followed by a release is taken over: its owner
-#: has been killed between the two.
+#: Seconds after which a claim is taken over that was neither renewed nor followed by a
+#: release: its owner has been killed between the two.
 LEASE = 30.0
 #: Days that the history is kept, and that a visit's last release counts for fairness.
 KEPT, REMEMBERED = 90, 7
@@ -42,15 +44,13 @@ _DAY = 86400
 _BATCH = 500
 _ATTEMPTS = 5
 
-_LIGHT = (
+#: Columns: what a job is, and what has become of it.
+LIGHT = (
     *(JOBS.c.id, JOBS.c.cluster, JOBS.c.taken, JOBS.c.beamline, JOBS.c.visit),
     *(JOBS.c.recipe, JOBS.c.dcid, JOBS.c.job),
 )
-_WHOLE = (
-    *_LIGHT,
-    *(JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason),
-    *(JOBS.c.identity, JOBS.c.headers, JOBS.c.body),
-)
+STATE = (JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason)
+_WHOLE = (*LIGHT, *STATE, JOBS.c.headers, JOBS.c.body)
 
 
 class HeldJobs:
@@ -67,7 +67,7 @@ class HeldJobs:
     @classmethod
     def at(cls, url: str) -> Self:
         """Open the store at a URL; an SQLite file is made on first use. Raises Misconfigured."""
-        return cls(connect(url, create=True))
+        return cls(connect(url, store=True))
 
     def hold(self, job: Held, message: Message) -> bool:
         """Keep a job; False if its identity is known already."""
@@ -147,6 +147,27 @@ class HeldJobs:
             lambda: self._take_over(numbers, JOBS.c.state == HELD, owner=owner, reason=reason)
         )
 
+    @contextmanager
+    def renewing(self, numbers: Sequence[int]) -> Iterator[None]:
+        """Keep claims up while what was claimed is being sent, however long that takes."""
+        claimed = JOBS.c.id.in_(numbers), JOBS.c.state == GOING
+        last = time.monotonic()
+
+        def renew() -> None:
+            nonlocal last
+            begun = time.monotonic()
+            # All by the same time: one after the other, as in _going. They count as
+            # released from now on, for a limit as well: that is when they are sent.
+            later = JOBS.c.changed + int(1000 * (begun - last))
+            self._execute(update(JOBS).where(*claimed).values(changed=later))
+            last = begun
+
+        if not numbers:
+            yield
+            return
+        with repeated(renew, LEASE / 4):
+            yield
+
     def released(self, numbers: Sequence[int]) -> None:
         """Note that claimed jobs have been sent; when they were claimed is when they went."""
         gone = update(JOBS).where(JOBS.c.id.in_(numbers), JOBS.c.state == GOING)
@@ -171,42 +192,29 @@ class HeldJobs:
         return self._again(cancel)
 
     def pause(self, pause: Pause) -> int:
-        """Add a pause, and return its number."""
+        """Add a pause that begins now, and return its number."""
         self._prepare()
         with writing(self._engine) as connection:
-            made = connection.execute(
-                insert(PAUSES).values(
-                    kind=pause.kind,
-                    name=pause.name,
-                    until=int(1000 * pause.until),
-                    owner=pause.owner,
-                    reason=pause.reason,
-                )
-            )
-            (number,) = made.inserted_primary_key or (0,)
-            return int(number)
+            return held_pauses.add(connection, pause)
 
-    def resume(self, *wanted: ColumnElement[bool]) -> list[Pause]:
-        """End the pauses that meet all conditions on PAUSES; return them."""
-        found = self.pauses(*wanted)
+    def resume(self, owner: str, *wanted: ColumnElement[bool]) -> list[Pause]:
+        """End the pauses that meet all conditions on PAUSES, for *owner*; return them."""
+        self._prepare()
         with writing(self._engine) as connection:
-            connection.execute(
-                update(PAUSES)
-                .where(PAUSES.c.id.in_([pause.number for pause in found]))
-                .values(until=now())
-            )
-        return found
+            return held_pauses.end(connection, owner, *wanted)
 
     def pauses(self, *wanted: ColumnElement[bool]) -> list[Pause]:
         """Return the pauses that have not ended."""
         with self._looking() as connection:
-            return _pauses(connection, *wanted)
+            return held_pauses.current(connection, *wanted)
 
     def statistics(self) -> dict[str, Statistic]:
         """Return the last statistic of each cluster."""
         with self._looking() as connection:
             rows = connection.execute(select(STATISTICS)).all()
-        return {row.cluster: Statistic(row.cluster, row.waiting, _s(row.timestamp)) for row in rows}
+        return {
+            row.cluster: Statistic(row.cluster, row.waiting, seconds(row.timestamp)) for row in rows
+        }
 
     def seen(self, cluster: str) -> Seen:
         """Return what is known about a cluster now."""
@@ -223,7 +231,7 @@ class HeldJobs:
         found = select(*_WHOLE).where(*wanted).order_by(JOBS.c.id).limit(maximum)
         with self._looking() as connection:
             for row in connection.execution_options(yield_per=200).execute(found):
-                yield _entry(row)
+                yield entry_of(row)
 
     def _claim(
         self,
@@ -274,7 +282,7 @@ class HeldJobs:
         with writing(self._engine) as connection:
             ended = JOBS.c.state.in_([RELEASED, CANCELLED])
             connection.execute(delete(JOBS).where(ended, JOBS.c.changed < before))
-            connection.execute(delete(PAUSES).where(PAUSES.c.until < before))
+            held_pauses.prune(connection, before)
         self._pruned = time.monotonic()
 
 
@@ -293,54 +301,32 @@ def _going(
         ).rowcount
     ]
     rows = connection.execute(select(*_WHOLE).where(JOBS.c.id.in_(taken))).all()
-    by_number = {row.id: _entry(row) for row in rows}
+    by_number = {row.id: entry_of(row) for row in rows}
     return [by_number[number] for number in taken]
 
 
 def _seen(connection: Connection, cluster: str) -> Seen:
     row = connection.execute(select(STATISTICS).where(STATISTICS.c.cluster == cluster)).first()
-    statistic = Statistic(cluster, row.waiting, _s(row.timestamp)) if row else None
+    statistic = Statistic(cluster, row.waiting, seconds(row.timestamp)) if row else None
     gone = (JOBS.c.state.in_([GOING, RELEASED]), JOBS.c.cluster == cluster)
     # A clock that is ahead of ours must not make releases invisible.
     since = min(row.timestamp if row else now(), now()) - int(1000 * SETTLING)
     lately = select(JOBS.c.changed).where(*gone, JOBS.c.changed > since)
     remembered = now() - 1000 * REMEMBERED * _DAY
+    turn = func.lower(JOBS.c.visit)
     served = (
-        select(JOBS.c.visit, func.max(JOBS.c.changed))
+        select(turn, func.max(JOBS.c.changed))
         .where(*gone, JOBS.c.changed > remembered)
-        .group_by(JOBS.c.visit)
+        .group_by(turn)
     )
     return Seen(
         statistic,
-        [_s(changed) for changed in connection.scalars(lately)],
-        {visit: _s(changed) for visit, changed in connection.execute(served)},
-        _pauses(connection),
+        [seconds(changed) for changed in connection.scalars(lately)],
+        {visit: seconds(changed) for visit, changed in connection.execute(served)},
+        held_pauses.current(connection),
     )
-
-
-def _pauses(connection: Connection, *wanted: ColumnElement[bool]) -> list[Pause]:
-    current = select(PAUSES).where(PAUSES.c.until > now(), *wanted).order_by(PAUSES.c.until)
-    return [
-        Pause(row.kind, row.name, _s(row.until), row.owner, row.reason, row.id)
-        for row in connection.execute(current)
-    ]
 
 
 def _held(connection: Connection, *wanted: ColumnElement[bool]) -> list[Held]:
-    found = select(*_LIGHT).where(JOBS.c.state == HELD, *wanted).order_by(JOBS.c.id)
-    return [_job(row) for row in connection.execute(found)]
-
-
-def _job(row: Any) -> Held:
-    return Held(
-        row.id, row.cluster, _s(row.taken), row.beamline, row.visit, row.recipe, row.dcid, row.job
-    )
-
-
-def _entry(row: Any) -> Entry:
-    message = Message(Queue("mimas.held"), json.loads(row.body), json.loads(row.headers))
-    return Entry(_job(row), row.state, _s(row.changed), row.owner, row.reason, message)
-
-
-def _s(milliseconds: int) -> float:
-    return milliseconds / 1000
+    found = select(*LIGHT).where(JOBS.c.state == HELD, *wanted).order_by(JOBS.c.id)
+    return [job_of(row) for row in connection.execute(found)]

@@ -8,10 +8,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, case, func, literal, or_, select
 
-from dlstbx_cli.database.held import HeldJobs
-from dlstbx_cli.database.held_tables import GOING, HELD, JOBS
+from dlstbx_cli.database import held_pauses
+from dlstbx_cli.database.held import LIGHT, STATE, HeldJobs
+from dlstbx_cli.database.held_rows import job_of, seconds
+from dlstbx_cli.database.held_tables import GOING, HELD, JOBS, is_named
+from dlstbx_cli.database.store import now
 from dlstbx_cli.services.held.explain import Kept
-from dlstbx_cli.services.held.values import Held, Pause
+from dlstbx_cli.services.held.values import ANY_CASE, KINDS, Held, Pause
 
 #: What has not ended: a job that is being released is still there.
 OPEN = (HELD, GOING)
@@ -45,10 +48,12 @@ class Wanted:
     def conditions(self) -> list[ColumnElement[bool]]:
         """Return what must be true of a row."""
         found: list[ColumnElement[bool]] = [
-            JOBS.c[name] == value
-            for name in ("cluster", "beamline", "visit", "recipe", "dcid")
-            if (value := getattr(self, name)) is not None
+            is_named(JOBS.c[kind], kind, name)
+            for kind in ("cluster", *KINDS)
+            if (name := getattr(self, kind)) is not None
         ]
+        if self.dcid is not None:
+            found.append(JOBS.c.dcid == self.dcid)
         if self.states:
             found.append(JOBS.c.state.in_(self.states))
         if self.since is not None:
@@ -122,23 +127,28 @@ class HeldLists(HeldJobs):
 
     def groups(self, wanted: Wanted, by: str) -> list[Group]:
         """Return jobs summed up by one of GROUPS, who has waited longest first."""
-        columns = [JOBS.c[name] for name in GROUPS[by]]
+        # One name for one thing: of several ways to write it, one is shown.
+        keys = [
+            func.lower(JOBS.c[kind]) if kind in ANY_CASE else JOBS.c[kind] for kind in GROUPS[by]
+        ]
+        columns = [func.max(JOBS.c[kind]) for kind in GROUPS[by]]
         paused = _paused(self.pauses())
         oldest = func.min(JOBS.c.taken)
         found = (
             select(*columns, func.count(), oldest, func.sum(paused))
             .where(*wanted.conditions())
-            .group_by(*columns)
+            .group_by(*keys)
             .order_by(oldest)
         )
         with self._looking() as connection:
             return [
-                Group(tuple(names), jobs, first / 1000, int(kept))
+                Group(tuple(names), jobs, seconds(first), int(kept))
                 for *names, jobs, first, kept in connection.execute(found)
             ]
 
     def kept(self, pauses: Iterable[Pause]) -> list[Kept]:
-        """Return how many held jobs each pause keeps."""
+        """Return how many held jobs each pause keeps; one that has ended keeps none."""
+        time = now() / 1000
         with self._looking() as connection:
             return [
                 Kept(
@@ -146,34 +156,43 @@ class HeldLists(HeldJobs):
                     connection.scalar(
                         select(func.count())
                         .select_from(JOBS)
-                        .where(JOBS.c.state == HELD, JOBS.c[pause.kind] == pause.name)
-                    ),
+                        .where(JOBS.c.state == HELD, _kept_by(pause))
+                    )
+                    if pause.lasts(time)
+                    else 0,
                 )
                 for pause in pauses
             ]
 
+    def pauses_since(self, begin: float | None) -> list[Pause]:
+        """Return all pauses that there have been, first made first.
+
+        :param begin: without those that had ended before then, seconds since the epoch.
+        """
+        with self._looking() as connection:
+            return held_pauses.since(connection, begin)
+
     def _page(
         self, *conditions: Any, order: Any, maximum: int, plain: bool = False
     ) -> list[Listed]:
-        columns = (JOBS.c.id, JOBS.c.cluster, JOBS.c.taken, JOBS.c.beamline, JOBS.c.visit)
-        more = (JOBS.c.recipe, JOBS.c.dcid, JOBS.c.job)
-        state = (JOBS.c.state, JOBS.c.changed, JOBS.c.owner, JOBS.c.reason)
-        found = select(*columns, *more, *state).where(*conditions)
+        found = select(*LIGHT, *STATE).where(*conditions)
         if plain:
             found = found.with_hint(JOBS, "NOT INDEXED", "sqlite")
         with self._looking() as connection:
             rows = connection.execute(found.order_by(*order).limit(maximum)).all()
         return [
-            Listed(
-                Held(row[0], row[1], row[2] / 1000, *row[3:8]), row[8], row[9] / 1000, *row[10:12]
-            )
+            Listed(job_of(row), row.state, seconds(row.changed), row.owner, row.reason)
             for row in rows
         ]
 
 
 def _paused(pauses: Iterable[Pause]) -> ColumnElement[int]:
     """Return 1 for a held job that one of the pauses keeps, else 0."""
-    keeping = [JOBS.c[pause.kind] == pause.name for pause in pauses]
+    keeping = [_kept_by(pause) for pause in pauses]
     if not keeping:
         return literal(0)
     return case(((JOBS.c.state == HELD) & or_(*keeping), 1), else_=0)
+
+
+def _kept_by(pause: Pause) -> ColumnElement[bool]:
+    return is_named(JOBS.c[pause.kind], pause.kind, pause.name)

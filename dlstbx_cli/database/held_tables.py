@@ -2,8 +2,21 @@
 
 from __future__ import annotations
 
-from sqlalchemy import BigInteger, Column, Index, Integer, MetaData, String, Table, Text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    ColumnElement,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    func,
+)
 from sqlalchemy.dialects.mysql import LONGTEXT
+
+from dlstbx_cli.services.held.values import ANY_CASE
 
 #: The states of a job.
 HELD, GOING, RELEASED, CANCELLED = "held", "going", "released", "cancelled"
@@ -32,6 +45,8 @@ JOBS = Table(
     Index("dlstbx_held_by_time", "state", "changed"),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
+    # By itself it would take Slurm for slurm.
+    mysql_collate="utf8mb4_bin",
 )
 PAUSES = Table(
     "dlstbx_pause",
@@ -42,8 +57,14 @@ PAUSES = Table(
     Column("until", BigInteger, nullable=False),
     Column("owner", String(100), nullable=False),
     Column("reason", String(255), nullable=False),
+    # A store of an older version lacks what follows: see store.prepare.
+    Column("begun", BigInteger),
+    Column("ended", BigInteger),
+    Column("ended_by", String(100)),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
+    # By itself it would take Slurm for slurm.
+    mysql_collate="utf8mb4_bin",
 )
 STATISTICS = Table(
     "dlstbx_statistic",
@@ -53,4 +74,13 @@ STATISTICS = Table(
     Column("timestamp", BigInteger, nullable=False),
     mysql_engine="InnoDB",
     mysql_charset="utf8mb4",
+    # By itself it would take Slurm for slurm.
+    mysql_collate="utf8mb4_bin",
 )
+
+
+def is_named(column: Column[str], kind: str, name: str) -> ColumnElement[bool]:
+    """Return the condition that a column holds a name of a kind, in any case where that is so."""
+    if kind in ANY_CASE:
+        return func.lower(column) == name.lower()
+    return column == name

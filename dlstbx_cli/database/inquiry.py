@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from dlstbx_cli.database.classification import classify
 from dlstbx_cli.database.connection import is_unknown_column
 from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Builder, Joined, Query, Row
 from dlstbx_cli.database.tables import Schema
+from dlstbx_cli.services.errors import Rejected
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
     from dlstbx_cli.database.visit import VisitContents, VisitFiles
+
+Result = TypeVar("Result")
 
 
 class Reader:
@@ -30,23 +33,69 @@ class Reader:
         self._queries: dict[Builder, Query] = {}
 
     def rows(self, connection: Connection, builder: Builder, **values: Any) -> list[Joined]:
-        """Return the joined rows of a query. Raises SQLAlchemy's errors."""
+        """Return the joined rows of a query. Raises Rejected, SQLAlchemy's errors."""
+        return self._read(connection, lambda: self._query(builder).rows(connection, values))
+
+    def rows_by_key(
+        self, connection: Connection, builder: Builder, keys: Iterable[int]
+    ) -> dict[int, list[Joined]]:
+        """Return the joined rows of a query for each of several keys. Raises as ``rows``."""
+        return self._read(connection, lambda: self._query(builder).rows_by_key(connection, keys))
+
+    def _read(self, connection: Connection, read: Callable[[], Result]) -> Result:
         from sqlalchemy.exc import DBAPIError
 
         try:
-            return self._query(builder).rows(connection, values)
+            return read()
         except DBAPIError as error:
             if not is_unknown_column(error):
                 raise
         self._schema = Schema.of(connection)
         self._queries.clear()
-        return self._query(builder).rows(connection, values)
+        return read()
 
     def _query(self, builder: Builder) -> Query:
         query = self._queries.get(builder)
         if query is None:
             query = self._queries[builder] = builder(self._schema)
         return query
+
+
+class Source:
+    """A connection to read from, and what was read for many look-ups at a time.
+
+    Beside the rows that is what stands in visits, by directory and the names that count there.
+    """
+
+    def __init__(self, reader: Reader, connection: Connection) -> None:
+        self._reader = reader
+        self._connection = connection
+        self._ahead: dict[Builder, dict[int, list[Joined]]] = {}
+        self.contents: dict[tuple[str, frozenset[str]], VisitContents] = {}
+
+    def rows(self, builder: Builder, **values: Any) -> list[Joined]:
+        """Return the joined rows of a query. Raises Rejected, SQLAlchemy's errors."""
+        return self._reader.rows(self._connection, builder, **values)
+
+    def rows_of(self, builder: Builder, key: int) -> list[Joined]:
+        """Return the joined rows of a query for a key: those read ahead, else read now."""
+        found = self._ahead.get(builder, {}).get(key)
+        if found is None:
+            return self._reader.rows_by_key(self._connection, builder, [key])[key]
+        return found
+
+    def read_ahead(self, builder: Builder, keys: Iterable[int]) -> list[Joined]:
+        """Read the rows of a query for all these keys, and return them.
+
+        If a value among them cannot be used, nothing is read ahead: each look-up reads for
+        itself then, and only the one that it concerns is refused. Raises SQLAlchemy's errors.
+        """
+        try:
+            found = self._reader.rows_by_key(self._connection, builder, keys)
+        except Rejected:
+            return []
+        self._ahead[builder] = found
+        return [joined for several in found.values() for joined in several]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +117,7 @@ class Inquiry:
     uuid: str
     collection: Row
     joined: Joined
-    reader: Reader
-    connection: Connection
+    source: Source
     visit: VisitPath | None
     files: VisitFiles | None
     contents: VisitContents
@@ -106,7 +154,11 @@ class Inquiry:
 
     def rows(self, builder: Builder, **values: Any) -> list[Joined]:
         """Return the joined rows of a further query."""
-        return self.reader.rows(self.connection, builder, **values)
+        return self.source.rows(builder, **values)
+
+    def rows_of(self, builder: Builder, key: int) -> list[Joined]:
+        """Return the joined rows of a further query that asks by a key."""
+        return self.source.rows_of(builder, key)
 
     def note(self, parameter: str, origin: str) -> None:
         """Note where the value of a parameter came from, for ``ispyb-lookup --explain``.

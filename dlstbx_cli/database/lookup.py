@@ -1,14 +1,16 @@
 """The look-up: a request's parameters, and everything that ISPyB knows about its collection.
 
 Each group of parameters is a module with a function ``parameters(inquiry)``, and with
-``SOURCES``, which says where they come from; a further group is a further module, named
-in ``GROUPS``.
+``SOURCES``, which has each of them and says where it comes from; a further group is a
+further module, named in ``GROUPS``.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 from dlstbx_cli.database import (
@@ -23,7 +25,7 @@ from dlstbx_cli.database import (
 )
 from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.identifiers import identifier, shown
-from dlstbx_cli.database.inquiry import Inquiry, Reader
+from dlstbx_cli.database.inquiry import Inquiry, Reader, Source
 from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
@@ -37,25 +39,10 @@ if TYPE_CHECKING:
     from dlstbx_cli.database.tables import Schema
 
 #: What each look-up of a data collection consists of, in order.
-GROUPS: tuple[Callable[[Inquiry], dict[str, Any]], ...] = (
-    collection.parameters,
-    sample.parameters,
-    energy.parameters,
-    pdb.parameters,
-    related.parameters,
-    groups.parameters,
-    ssx.parameters,
-)
+GROUPS: tuple[ModuleType, ...] = (collection, sample, energy, pdb, related, groups, ssx)
 #: Where each parameter comes from, in words for people.
 SOURCES: dict[str, str] = {
-    **reprocessing.SOURCES,
-    **collection.SOURCES,
-    **sample.SOURCES,
-    **energy.SOURCES,
-    **pdb.SOURCES,
-    **related.SOURCES,
-    **groups.SOURCES,
-    **ssx.SOURCES,
+    name: source for group in (reprocessing, *GROUPS) for name, source in group.SOURCES.items()
 }
 
 
@@ -80,6 +67,39 @@ class Lookup:
         """
         return self.explained(request)[0]
 
+    def several(
+        self, requests: Sequence[Mapping[str, Any]], names: Collection[str]
+    ) -> list[dict[str, Any] | Exception]:
+        """Return the parameters of many requests, each of which names a data collection.
+
+        The values are those of a look-up for each alone, but the rows are read for all at a
+        time, and only groups of parameters that have one of these names are looked up. In
+        place of what cannot be looked up stands the error (Rejected, Stuck; any other one is
+        a bug), which is for that one alone.
+
+        Raises Unavailable, Misconfigured.
+        """
+        wanted = [group for group in GROUPS if not group.SOURCES.keys().isdisjoint(names)]
+        given = [dict(request.get("parameters") or {}) for request in requests]
+        with reading(self._engine) as connection:
+            source = Source(self._reader, connection)
+            rows = source.read_ahead(collection.query, _numbers(given))
+            if related in wanted:
+                source.read_ahead(related.query, _groups(rows))
+            return [self._attempt(source, parameters, wanted) for parameters in given]
+
+    def _attempt(
+        self, source: Source, parameters: dict[str, Any], wanted: Iterable[ModuleType]
+    ) -> dict[str, Any] | Exception:
+        from sqlalchemy.exc import SQLAlchemyError
+
+        try:
+            return parameters | _found(self._inquiry(source, parameters), wanted)
+        except SQLAlchemyError:
+            raise
+        except Exception as error:  # a bug, too, is to stop nobody but the one that shows it
+            return error
+
     def explained(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the request as looked up, and where each of its parameters came from.
 
@@ -101,10 +121,11 @@ class Lookup:
                 recipes = _recipes(request, found["ispyb_processing_job"])
                 if recipes:
                     trace.found(recipe=recipes["recipes"][0])
-                origins = {name: SOURCES[name] for name in found}
+                origins = {name: reprocessing.SOURCES[name] for name in found}
             if parameters.get("ispyb_dcid") is not None:
-                inquiry = self._inquiry(connection, parameters, job_recipe=bool(recipes))
-                found = _found(inquiry)
+                source = Source(self._reader, connection)
+                inquiry = self._inquiry(source, parameters, job_recipe=bool(recipes))
+                found = _found(inquiry, GROUPS)
                 parameters |= found
                 origins |= _origins(inquiry, found)
         return {**request, **recipes, "parameters": parameters}, origins
@@ -127,11 +148,11 @@ class Lookup:
         return reprocessing.parameters(job, rows, sweeps)
 
     def _inquiry(
-        self, connection: Connection, parameters: Mapping[str, Any], *, job_recipe: bool
+        self, source: Source, parameters: Mapping[str, Any], *, job_recipe: bool = False
     ) -> Inquiry:
         number = identifier(parameters["ispyb_dcid"], "ispyb_dcid")
         trace.found(dcid=number)
-        rows = self._reader.rows(connection, collection.query, dcid=number)
+        rows = source.rows_of(collection.query, number)
         row = _only(rows, "collection", f"DCID {number}")
         visit = _visit(number, row["imageDirectory"])
         files = VisitFiles(visit.directory, self._bounded) if visit else None
@@ -140,11 +161,10 @@ class Lookup:
             uuid=_uuid(parameters.get("guid")),
             collection=row,
             joined=rows[0],
-            reader=self._reader,
-            connection=connection,
+            source=source,
             visit=visit,
             files=files,
-            contents=_contents(visit, files, rows[0]["crystal"]),
+            contents=_contents(source, visit, files, rows[0]["crystal"]),
             job_recipe=job_recipe,
         )
 
@@ -157,20 +177,39 @@ def _visit(dcid: int, directory: str | None) -> VisitPath | None:
 
 
 def _contents(
-    visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
+    source: Source, visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
 ) -> VisitContents:
     if visit is None or files is None:
         return VisitContents()
     # Where ISPyB knows the crystal, a file that hangs or is broken is nobody's concern.
-    names = () if sample.has_symmetry(crystal) else visit.rest
-    return files.contents({name.lower() for name in names})
+    rest = () if sample.has_symmetry(crystal) else visit.rest
+    names = frozenset(name.lower() for name in rest)
+    # Many collections of a visit at a time: its directories are listed once.
+    contents = source.contents.get((visit.directory, names))
+    if contents is None:
+        contents = source.contents[visit.directory, names] = files.contents(names)
+    return contents
 
 
-def _found(inquiry: Inquiry) -> dict[str, Any]:
+def _numbers(several: Iterable[Mapping[str, Any]]) -> Iterator[int]:
+    """Yield the numbers of the collections; what is none is refused in its own look-up."""
+    for parameters in several:
+        with suppress(Rejected):
+            yield identifier(parameters.get("ispyb_dcid"), "ispyb_dcid")
+
+
+def _groups(rows: Iterable[Joined]) -> Iterator[int]:
+    for joined in rows:
+        row = joined["collection"]
+        if row is not None and row["dataCollectionGroupId"] is not None:
+            yield row["dataCollectionGroupId"]
+
+
+def _found(inquiry: Inquiry, wanted: Iterable[ModuleType]) -> dict[str, Any]:
     found: dict[str, Any] = {}
     try:
-        for group in GROUPS:
-            found |= group(inquiry)
+        for group in wanted:
+            found |= group.parameters(inquiry)
     except Rejected as error:
         raise Rejected(f"DCID {inquiry.dcid}: {error}") from None
     return found

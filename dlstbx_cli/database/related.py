@@ -12,13 +12,10 @@ from dlstbx_cli.database.tables import Schema, column
 if TYPE_CHECKING:
     from dlstbx_cli.database.inquiry import Inquiry
 
-_ROTATIONS = (
-    "DataCollection.imageDirectory + fileTemplate at the first image, of the other rotations in"
-    " the group"
-)
 _NEEDED = (
     "startImageNumber",
     "numberOfImages",
+    "dataCollectionGroupId",
     "imageDirectory",
     "fileTemplate",
     "overlap",
@@ -33,19 +30,22 @@ SOURCES = {
     " all in the group (dataCollectionGroupId)",
     "ispyb_dcg_dcids": "DataCollection.dataCollectionId of the others in the group"
     " (dataCollectionGroupId)",
+    "ispyb_images": "DataCollection.imageDirectory + fileTemplate at the first image, of the"
+    " other rotations in the group",
 }
 
 
 def query(schema: Schema) -> Query:
-    """Build the statement for the collections of a group, by number."""
+    """Build the statement for the collections of groups, by number."""
     from sqlalchemy import bindparam
 
     dc = schema["DataCollection"]
     return Query(
         {"collection": Part.of(dc, "DataCollection", _NEEDED)},
         lambda select: select.where(
-            column(dc, "dataCollectionGroupId") == bindparam("group")
+            column(dc, "dataCollectionGroupId").in_(bindparam("keys", expanding=True))
         ).order_by(dc.c.dataCollectionId),
+        key=("collection", "dataCollectionGroupId"),
     )
 
 
@@ -65,8 +65,6 @@ def parameters(inquiry: Inquiry) -> dict[str, Any]:
     # The empty text of a processing job without sweeps stays.
     if inquiry.parameters.get("ispyb_images") is None:
         found["ispyb_images"] = _images(inquiry, others)
-        # Noted, because the images of a processing job have the same name.
-        inquiry.note("ispyb_images", _ROTATIONS)
     return found
 
 
@@ -74,7 +72,7 @@ def _collections_of_group(inquiry: Inquiry) -> list[Row]:
     group = inquiry.collection["dataCollectionGroupId"]
     if group is None:
         return [inquiry.collection]
-    return [row["collection"] or {} for row in inquiry.rows(query, group=group)]
+    return [row["collection"] or {} for row in inquiry.rows_of(query, group)]
 
 
 def _last(row: Row) -> int | None:

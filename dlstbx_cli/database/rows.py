@@ -68,15 +68,23 @@ class Part:
 
 
 class Query:
-    """A statement, built once, that gives the rows of its parts side by side."""
+    """A statement, built once, that gives the rows of its parts side by side.
+
+    :param key: the part and the column by which rows are asked for, if several can be asked
+        for at a time: the statement's parameter is then ``keys``, a list.
+    """
 
     def __init__(
-        self, parts: Mapping[str, Part], build: Callable[[Select[Any]], Select[Any]]
+        self,
+        parts: Mapping[str, Part],
+        build: Callable[[Select[Any]], Select[Any]],
+        key: tuple[str, str] | None = None,
     ) -> None:
         from sqlalchemy import select
 
         columns = [column for part in parts.values() for column in part.columns]
         self._statement = build(select(*columns))
+        self._key = key
         self._slices: list[tuple[str, Sequence[str], slice]] = []
         start = 0
         for name, part in parts.items():
@@ -94,6 +102,15 @@ class Query:
             return [self._split(row) for row in result]
         except (ValueError, TypeError) as error:
             raise Rejected(f"ISPyB has a value that is not of its column's type: {error}") from None
+
+    def rows_by_key(self, connection: Connection, keys: Iterable[int]) -> dict[int, list[Joined]]:
+        """Return the rows of each of several keys, as ``rows`` gives them for one; see there."""
+        found: dict[int, list[Joined]] = {key: [] for key in keys}
+        part, name = self._key or ("", "")
+        for joined in self.rows(connection, {"keys": list(found)}) if found else ():
+            row = joined[part] or {}
+            found[row[name]].append(joined)
+        return found
 
     def _split(self, row: Sequence[Any]) -> Joined:
         return {name: _part(names, row[place]) for name, names, place in self._slices}

@@ -43,6 +43,7 @@ TABLES = (
     "ProcessingJob",
     "ProcessingJobParameter",
     "ProcessingJobImageSweep",
+    "AutoProcProgram",
 )
 
 

@@ -15,7 +15,7 @@ from __future__ import annotations
 import hashlib
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -43,6 +43,8 @@ if TYPE_CHECKING:
 KEPT = 90
 _DAY = 86400
 _LONGEST = 200
+#: Entries that are asked for in one statement: SQLite has a limit.
+_AT_ONCE = 500
 #: MariaDB's texts are compared without regard to case and spaces at the end; these stay apart.
 _PLAIN = re.compile(f"[0-9a-z_:.-]{{1,{_LONGEST}}}")
 _METADATA = MetaData()
@@ -105,7 +107,7 @@ class JobState:
 
         Raises Misconfigured.
         """
-        return cls(connect(url, create=True))
+        return cls(connect(url, store=True))
 
     def entry(self, identity: str) -> Entry | None:
         """Return what is known of a request."""
@@ -158,6 +160,28 @@ class JobState:
         except (_Changed, exc.IntegrityError):
             return False
         return True
+
+    def jobs_of(self, identities: Sequence[str]) -> dict[str, int]:
+        """Return the jobs begun for some requests, by identity. Raises as the others do."""
+        keys = {key_of(identity): identity for identity in identities}
+        found = self._reserved(_RESERVATIONS.c.identity, list(keys))
+        return {keys[key]: job for key, job in found}
+
+    def keys_of(self, jobs: Sequence[int]) -> dict[int, str]:
+        """Return the key of the request that each of some jobs was begun for, if it is known."""
+        return {job: key for key, job in self._reserved(_RESERVATIONS.c.job_id, jobs)}
+
+    def _reserved(self, column: Column[Any], values: Sequence[Any]) -> list[tuple[str, int]]:
+        self._prepare()
+        found: list[tuple[str, int]] = []
+        with reading(self._engine) as connection:
+            for start in range(0, len(values), _AT_ONCE):
+                some = select(_RESERVATIONS.c.identity, _RESERVATIONS.c.job_id).where(
+                    column.in_(values[start : start + _AT_ONCE]),
+                    _RESERVATIONS.c.job_id.is_not(None),
+                )
+                found += [(row[0], row[1]) for row in connection.execute(some)]
+        return found
 
     def _first(self, *columns: Column[Any], **keys: str) -> tuple[Any, ...] | None:
         self._prepare()

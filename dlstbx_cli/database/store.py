@@ -5,8 +5,8 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from sqlalchemy import inspect
-from sqlalchemy.schema import CreateIndex, CreateTable
+from sqlalchemy import exc, inspect
+from sqlalchemy.schema import CreateColumn, CreateIndex, CreateTable
 
 from dlstbx_cli.database.connection import reading, writing
 
@@ -15,14 +15,19 @@ if TYPE_CHECKING:
 
 
 def prepare(engine: Engine, metadata: MetaData) -> None:
-    """Make the tables that are not there yet. Raises Unavailable, Misconfigured."""
+    """Make the tables that are not there yet, and the columns that an older version lacked.
+
+    Raises Unavailable, Misconfigured.
+    """
     if engine.dialect.name == "sqlite" and engine.url.database:
         with reading(engine) as connection:
             connection.exec_driver_sql("PRAGMA journal_mode = WAL")
     with writing(engine) as connection:
         present = inspect(connection)
         for table in metadata.tables.values():
-            if not present.has_table(table.name):
+            if present.has_table(table.name):
+                _complete(connection, table)
+            else:
                 _make(connection, table)
 
 
@@ -31,6 +36,23 @@ def _make(connection: Connection, table: Table) -> None:
     connection.execute(CreateTable(table, if_not_exists=True))
     for index in table.indexes:
         connection.execute(CreateIndex(index, if_not_exists=True))
+
+
+def _complete(connection: Connection, table: Table) -> None:
+    for column in table.columns:
+        if not column.nullable or column.name in _columns(connection, table):
+            continue
+        added = CreateColumn(column).compile(dialect=connection.dialect)
+        try:
+            connection.exec_driver_sql(f"ALTER TABLE {table.name} ADD COLUMN {added}")
+        except exc.DBAPIError:
+            # Another process may have been first.
+            if column.name not in _columns(connection, table):
+                raise
+
+
+def _columns(connection: Connection, table: Table) -> set[str]:
+    return {str(column["name"]) for column in inspect(connection).get_columns(table.name)}
 
 
 def now() -> int:

@@ -9,10 +9,12 @@ from __future__ import annotations
 import logging
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from typing import Any
 
 from dlstbx_cli.services.errors import NoRoom, Rejected
 from dlstbx_cli.services.held import policy, statistics
+from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.port import Entry, HeldStore, Seen
 from dlstbx_cli.services.held.values import (
     DCID_HEADER,
@@ -22,6 +24,7 @@ from dlstbx_cli.services.held.values import (
     Statistic,
 )
 from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
 from dlstbx_cli.services.trace import about
@@ -35,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Backlog:
-    """A filter's backlog: first in, first out per cluster; what has no room is passed on.
+    """A filter's backlog: in the order of the lines; what has no room is passed on.
 
     :param now: the time in seconds since the epoch.
     """
@@ -105,6 +108,7 @@ class StoredBacklog:
         self._known = _Known(limits)
         self._spent: Counter[str] = Counter()
         self._going: list[int] = []
+        self._gone: list[int] = []
         self._look_at = 0.0
         self._told = False
 
@@ -126,6 +130,7 @@ class StoredBacklog:
 
     def due(self) -> list[Departure]:
         """Return the jobs that go now, claimed in the store for us."""
+        self._note()
         now = self._now()
         if self._look_at <= now < self._look_at + INTERVAL:
             return []
@@ -139,16 +144,39 @@ class StoredBacklog:
         self._going = [entry.job.number for entry in entries]
         return [_departure(entry) for entry in entries]
 
+    def sending(self) -> AbstractContextManager[None]:
+        """Keep our claims up, however slow the broker is: nobody else sends the same."""
+        return self._store.renewing(self._going)
+
     def sent(self) -> None:
         """Note that what was due has been sent; there may be more."""
-        if self._going:
-            self._store.released(self._going)
-            self._going = []
+        self._gone += self._going
+        self._going = []
+        self._note()
+
+    def _note(self) -> None:
+        """Write down what has gone; if the store is away just now, before anything else goes."""
+        if self._gone:
+            self._store.released(self._gone)
+            self._gone = []
             self._look_at = 0.0
 
     def expects(self) -> bool:
         """Tell whether a run that ends should still wait for a statistic."""
         return not self._told and self._now() < self._wait_until and bool(self._store.clusters())
+
+    def levels(self) -> Levels:
+        """Return what is held for each cluster, and how old its last statistic is.
+
+        Of every cluster that has a limit, a statistic or a job. On any thread: it looks only
+        at the store.
+        """
+        statistics, now = self._store.statistics(), self._now()
+        known = {*self._limits.waiting, *self._limits.capacity, *statistics}
+        return Levels(
+            {**dict.fromkeys(known, 0), **self._store.clusters()},
+            {name: max(0.0, now - one.timestamp) for name, one in statistics.items()},
+        )
 
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:
@@ -176,7 +204,7 @@ def _departure(entry: Entry) -> Departure:
             extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
         )
     try:
-        return Departure(entry.message, released(entry.message))
+        return Departure(entry.message, sent_for(entry))
     except Rejected as error:
         return Departure(entry.message, (), str(error))
 
@@ -211,6 +239,13 @@ def released(message: Message) -> list[Message]:
     return [result.child(message.identity, place) for place, result in enumerate(results)]
 
 
+def sent_for(entry: Entry) -> list[Message]:
+    """Return what a job of the store becomes when it is released. Raises Rejected."""
+    if entry.fault is not None:
+        raise Rejected(entry.fault)
+    return released(entry.message)
+
+
 def held_job(message: Message) -> Held:
     """Return what the policy needs to know of a held message. Raises Rejected.
 
@@ -225,7 +260,7 @@ def held_job(message: Message) -> Held:
         cluster_of(payload),
         beamline=_text(decided.get("beamline")),
         visit=_text(decided.get("visit")),
-        recipe=message.headers.get(RECIPE_HEADER, ""),
+        recipe=_text(message.headers.get(RECIPE_HEADER)),
         dcid=_number(message.headers.get(DCID_HEADER) or decided.get("dcid")),
         job=_number(job),
     )
@@ -239,7 +274,7 @@ def cluster_of(payload: Any) -> str:
     name = parameters.get("statistic-cluster")
     if name is None:
         return "slurm"
-    if not isinstance(name, str) or not name or len(name) > 100:
+    if not is_name(name):
         raise Rejected(f"statistic-cluster must be a name, not {name!r:.60}")
     return name
 
@@ -259,7 +294,9 @@ def _decided(body: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else ""
+    """Return a name as a store and a terminal can take it, whatever somebody has written."""
+    text = value if isinstance(value, str) else ""
+    return text if text.isprintable() else text.encode("unicode_escape").decode("ascii")
 
 
 def _number(value: Any) -> int | None:

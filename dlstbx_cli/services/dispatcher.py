@@ -142,11 +142,15 @@ class Dispatcher:
         if custom:
             merged = merged.merge(validated(json.dumps(custom), "custom recipe"))
         for name in request.get("recipes") or []:
-            text = self._recipes(_recipe_name(name))
-            merged = merged.merge(validated(text, f"recipe {name}"))
+            merged = merged.merge(recipe_named(name, self._recipes))
         if not merged.recipe:
             raise Rejected("the request names no recipe: neither recipes nor custom_recipe")
         return json_form(merged.recipe)
+
+
+def recipe_named(name: Any, recipes: RecipeStore) -> Any:
+    """Return a recipe of a store, parsed and validated. Raises Rejected, Unavailable."""
+    return validated(recipes(_recipe_name(name)), f"recipe {name}")
 
 
 def json_form(recipe: dict[Any, Any]) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 import string
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from dlstbx_cli.services.errors import Rejected
@@ -35,6 +35,13 @@ def fill(recipe: Any, parameters: Mapping[str, Any]) -> Any:
     return _fill(recipe, formatter)
 
 
+def asked(recipe: Any) -> frozenset[str]:
+    """Return the names of the parameters that a recipe asks for. Raises Rejected as ``fill``."""
+    parameters = _Asked()
+    fill(recipe, parameters)
+    return frozenset(parameters.names)
+
+
 def _fill(item: Any, formatter: _Formatter) -> Any:
     if isinstance(item, str):
         return formatter.text(item) if "{" in item or "}" in item else item
@@ -43,6 +50,31 @@ def _fill(item: Any, formatter: _Formatter) -> Any:
     if isinstance(item, list | tuple):
         return [_fill(value, formatter) for value in item]
     return item
+
+
+class _Asked(Mapping[str, Any]):
+    """Parameters that note what is asked for: each is there, and has every key and form."""
+
+    def __init__(self) -> None:
+        self.names: set[str] = set()
+
+    def __getitem__(self, name: str) -> Any:
+        self.names.add(name)
+        return _Anything()
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
+
+
+class _Anything:
+    def __getitem__(self, key: str | int) -> Any:
+        return self
+
+    def __format__(self, form: str) -> str:
+        return ""
 
 
 class _Unknown:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 from dlstbx_cli import mimas
 from dlstbx_cli.mimas.core import PlannedTask
@@ -18,7 +18,7 @@ from dlstbx_cli.services.cloud_settings import CloudSettings
 from dlstbx_cli.services.dispatcher import RecipeStore, RequestLookup
 from dlstbx_cli.services.errors import Misconfigured, Rejected
 from dlstbx_cli.services.explanation import Explanation, Plan, notes_of
-from dlstbx_cli.services.filling import fill
+from dlstbx_cli.services.filling import asked, fill
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.scenario import scenario_from
@@ -159,23 +159,47 @@ class MimasService:
         return replace(scenario, cloudbursting=offers) if offers else scenario
 
 
+class ManyLookup(RequestLookup, Protocol):
+    """The port to ISPyB that can look up many collections at a time."""
+
+    def several(
+        self, requests: Sequence[Mapping[str, Any]], names: Collection[str]
+    ) -> Sequence[Mapping[str, Any] | Exception]:
+        """Return the parameters of each request, or the error that is for it alone.
+
+        :param names: of the parameters that are wanted.
+
+        Raises Unavailable.
+        """
+
+
 class RecipeScenarios:
     """The scenario parameters of a collection, as the recipe ``mimas`` has them filled in.
 
     So the preview and the message that travels through the queues cannot disagree.
     """
 
-    def __init__(self, lookup: RequestLookup, recipes: RecipeStore) -> None:
+    def __init__(self, lookup: ManyLookup, recipes: RecipeStore) -> None:
         self._lookup = lookup
         self._recipes = recipes
 
     def __call__(self, dcid: Any) -> Mapping[str, Any]:
         """Return the parameters. Raises Rejected, Unavailable, Misconfigured (no such recipe)."""
-        request = self._lookup({"recipes": ["mimas"], "parameters": {"ispyb_dcid": dcid}})
-        parameters = fill(self._step_parameters(), request["parameters"])
-        if not isinstance(parameters, dict):
-            raise Misconfigured("the recipe mimas: the parameters of its step are not an object")
-        return parameters
+        request = self._lookup(_request(dcid))
+        return _filled(self._step_parameters(), request["parameters"])
+
+    def several(self, dcids: Sequence[Any]) -> list[Mapping[str, Any] | Exception]:
+        """Return the parameters of many collections, or the error that is for one alone.
+
+        Raises Unavailable, Misconfigured.
+        """
+        step = self._step_parameters()
+        try:
+            wanted = asked(step)
+        except Rejected as error:  # then no collection can be planned
+            return [error] * len(dcids)
+        found = self._lookup.several([_request(dcid) for dcid in dcids], wanted)
+        return [_attempt(step, parameters) for parameters in found]
 
     def _step_parameters(self) -> Any:
         try:
@@ -187,6 +211,26 @@ class RecipeScenarios:
             if step.get("queue") == MimasService.queue:
                 return step.get("parameters", {})
         raise Misconfigured("the recipe mimas has no step on the queue mimas")
+
+
+def _request(dcid: Any) -> Mapping[str, Any]:
+    return {"recipes": ["mimas"], "parameters": {"ispyb_dcid": dcid}}
+
+
+def _attempt(step: Any, parameters: Mapping[str, Any] | Exception) -> Mapping[str, Any] | Exception:
+    if isinstance(parameters, Exception):
+        return parameters
+    try:
+        return _filled(step, parameters)
+    except Rejected as error:
+        return error
+
+
+def _filled(step: Any, looked_up: Mapping[str, Any]) -> Mapping[str, Any]:
+    parameters = fill(step, looked_up)
+    if not isinstance(parameters, dict):
+        raise Misconfigured("the recipe mimas: the parameters of its step are not an object")
+    return parameters
 
 
 def _tell(plan: Plan) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
@@ -61,6 +62,9 @@ class Initiative(Protocol):
 
     def due(self) -> Sequence[Departure]:
         """Return what is to be sent now; asked again and again."""
+
+    def sending(self) -> AbstractContextManager[None]:
+        """Surround the sending of what is due: what it rests on is kept up meanwhile."""
 
     def sent(self) -> None:
         """Take note that all of it has been sent, or become a dead letter, and is confirmed."""

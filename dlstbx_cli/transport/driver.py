@@ -13,7 +13,7 @@ import enum
 import logging
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -26,6 +26,7 @@ from dlstbx_cli.services.errors import (
     Unavailable,
 )
 from dlstbx_cli.services.message import ATTEMPT_HEADER, ID_HEADER, Message, dead_letter
+from dlstbx_cli.services.meter import UNMETERED, Meter
 from dlstbx_cli.services.service import Departure, Initiative, Service
 from dlstbx_cli.services.trace import about
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
@@ -76,7 +77,12 @@ def exit_code(tally: Tally) -> int:
 
 
 def run(
-    service: Service, link: Link, way: Way, stop: Stop, max_attempts: int = MAX_ATTEMPTS
+    service: Service,
+    link: Link,
+    way: Way,
+    stop: Stop,
+    max_attempts: int = MAX_ATTEMPTS,
+    meter: Meter = UNMETERED,
 ) -> Tally:
     """Give a service the messages of a link until there are no more, or *stop* says so.
 
@@ -84,18 +90,25 @@ def run(
         until it is stopped.
     :param max_attempts: deliveries of a message that ends its consumer each time; after
         these it is a dead letter.
+    :param meter: told of everything as it happens.
 
     The link stays open. Raises Misconfigured if the service or the broker does; all
     messages are then where they were (a filter has passed them on).
     """
-    return _Run(service, link, way, stop, max_attempts).run()
+    return _Run(service, link, way, stop, max_attempts, meter).run()
 
 
 class _Run:
     """One run: the messages in hand, and the one place where each of them ends."""
 
     def __init__(
-        self, service: Service, link: Link, way: Way, stop: Stop, max_attempts: int
+        self,
+        service: Service,
+        link: Link,
+        way: Way,
+        stop: Stop,
+        max_attempts: int,
+        meter: Meter,
     ) -> None:
         self._service = service
         self._initiative = service if isinstance(service, Initiative) else None
@@ -104,6 +117,7 @@ class _Run:
         self._way = way
         self._stop = stop
         self._max_attempts = max_attempts
+        self._meter = meter
         self._tally = Tally()
         self._in_hand: Delivery | None = None
         self._kept: list[Delivery] = []
@@ -147,26 +161,33 @@ class _Run:
             return False
         self._initiated = time.monotonic()
         departures = self._initiative.due()
+        with self._initiative.sending():
+            self._depart_all(departures)
+        self._initiative.sent()
+        return bool(departures)
+
+    def _depart_all(self, departures: Sequence[Departure]) -> None:
         sound = [one for one in departures if one.fault is None]
         try:
-            self._depart(*sound)
+            with _blame():
+                self._depart(*sound)
         except Rejected:
             # What the broker does not take is not to keep the others.
             for one in sound:
                 try:
-                    self._depart(one)
+                    with _blame():
+                        self._depart(one)
                 except Rejected as error:
                     self._refuse(one, str(error))
         for one in departures:
             if one.fault is not None:
                 self._refuse(one, one.fault)
-        self._initiative.sent()
-        return bool(departures)
 
     def _depart(self, *departures: Departure) -> None:
         if messages := [message for one in departures for message in one.messages]:
             self._link.send(messages)
             self._tally.handled += len(departures)
+            self._meter.departed(len(departures))
 
     def _refuse(self, departure: Departure, reason: str) -> None:
         service = self._service
@@ -194,7 +215,9 @@ class _Run:
             elif delivery.broadcast:
                 self._observe(delivery)
             else:
-                self._handle(delivery)
+                begin = time.monotonic()
+                if self._handle(delivery):
+                    self._meter.took(time.monotonic() - begin)
 
     def _observe(self, delivery: Delivery) -> None:
         try:
@@ -210,7 +233,8 @@ class _Run:
         self._again.extend(self._kept)
         self._kept.clear()
 
-    def _handle(self, delivery: Delivery) -> None:
+    def _handle(self, delivery: Delivery) -> bool:
+        """Do what is to be done with a message; return whether that has ended it."""
         try:
             with _blame():
                 message = self._bearable(delivery)
@@ -220,12 +244,16 @@ class _Run:
             self._reject(delivery, str(error))
         except NotReady as error:
             self._postpone(delivery, error)
+            return False
         except Stuck as error:
             self._set_aside(delivery, error)
+            return False
         except NoRoom:
             self._keep(delivery)
+            return False
         else:
             self._tally.handled += 1
+            self._meter.handled()
             self._wait = _FIRST_WAIT
             if logger.isEnabledFor(logging.INFO):
                 logger.info(
@@ -234,6 +262,7 @@ class _Run:
                     len(results),
                     extra={"action": "handle"},
                 )
+        return True
 
     def _bearable(self, delivery: Delivery) -> Message:
         if delivery.attempts > self._max_attempts:
@@ -258,6 +287,7 @@ class _Run:
 
     def _say_rejected(self, delivery: Delivery, reason: str) -> None:
         self._tally.rejected += 1
+        self._meter.rejected()
         reason = " ".join(reason.split())
         logger.error("%s: %s", delivery.place, reason, extra={"action": "reject"})
 
@@ -292,6 +322,7 @@ class _Run:
 
     def _failed(self, error: Unavailable | Misconfigured) -> bool:
         self._give_back_all()
+        self._meter.failed()
         if self._way is Way.LISTEN and isinstance(error, Unavailable):
             text = "%s; trying again in %g s"
             logger.warning(text, error, self._wait, extra={"action": "wait"})

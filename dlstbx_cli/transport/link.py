@@ -127,8 +127,14 @@ class Broker(Protocol):
         First those that are due, in order, then the delayed ones with the seconds left.
         """
 
-    def states(self) -> list[QueueState]:
-        """Return the state of every queue that is not empty, by name."""
+    def browses(self) -> bool:
+        """Tell whether a look at messages keeps them from nobody, not even for a moment."""
+
+    def states(self, prefix: str = "") -> list[QueueState]:
+        """Return the state of every queue that is not empty, by name.
+
+        :param prefix: of those only whose name begins so; no other is looked into.
+        """
 
     def close(self) -> None:
         """Close the connection."""

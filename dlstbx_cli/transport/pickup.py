@@ -12,7 +12,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -154,6 +154,18 @@ def stored(directory: Path, order: Order) -> list[Path]:
     except OSError as error:
         raise Unavailable(f"the drop directory {directory}: {error.strerror}") from None
     return [path for _, _, path in sorted(found)]
+
+
+def look(directory: Path) -> Iterator[tuple[float, Message]]:
+    """Yield the stored triggers and when each was stored, oldest first; none is taken.
+
+    Seconds since the epoch. A file that is broken, or gone meanwhile, is passed over. Raises
+    Unavailable.
+    """
+    for path in stored(directory, Order()):
+        with suppress(OSError, Rejected):
+            written = path.stat().st_mtime
+            yield written, _trigger(load(path.read_bytes()), "processing_recipe")
 
 
 def set_aside(path: Path, reason: str) -> Path:

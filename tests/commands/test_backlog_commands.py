@@ -29,7 +29,7 @@ STATISTICS = "transient.statistics.cluster"
 def clock(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """A clock that a test turns; the user is eve."""
     monkeypatch.setattr(base, "user_name", lambda: "eve")
-    for module in ("backlog_now", "backlog_cancel", "backlog_hold"):
+    for module in ("backlog_now", "backlog_cancel", "backlog_hold", "backlog_resume"):
         monkeypatch.setattr(f"dlstbx_cli.commands.{module}.user_name", lambda: "eve")
     with freeze_time(NOW) as frozen:
         yield frozen
@@ -376,7 +376,7 @@ class TestHold:
         ("arguments", "kind", "name", "left"),
         [
             (["i03", "--until", "2h"], "beamline", "i03", 7200),
-            (["I04-1", "--until", "3d"], "beamline", "i04-1", 3 * 86400),
+            (["I04-1", "--until", "3d"], "beamline", "I04-1", 3 * 86400),
             (["mx1-1", "--until", "2026-11-25T12:06:00Z"], "visit", "mx1-1", 60),
             (["cm14451-1", "--until", "1m"], "visit", "cm14451-1", 60),
             (["ispyb-autoprocessing-x", "--until", "1m"], "recipe", "autoprocessing-x", 60),
@@ -466,6 +466,41 @@ class TestResume:
         assert len(run("backlog-hold").lines) == 2
         assert run("backlog-resume", "--all").code == 0
         assert run("backlog-resume", "--all").code == 0
+
+    def test_who_ended_them_and_when_is_listed(
+        self, clock: Any, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        begun = time.time()
+        clock.tick(600)
+        monkeypatch.setattr("dlstbx_cli.commands.backlog_resume.user_name", lambda: "adam")
+        run("backlog-resume", "i03")
+        run("backlog-cancel", "--all", "--reason", "test")
+        clock.tick(7200)
+        pauses = run("backlog-ls", "--pauses").lines
+        assert [one["reason"] for one in pauses] == ["a", "b", "c", "d"]
+        assert pauses[0] == {
+            "id": 1,
+            "kind": "beamline",
+            "name": "i03",
+            "begun": begun,
+            "until": begun + 7200,
+            "left": 0,
+            "owner": "eve",
+            "reason": "a",
+            "ended": begun + 600,
+            "ended_by": "adam",
+            "keeps": 0,
+        }
+        assert (pauses[2]["ended"], pauses[2]["ended_by"]) == (None, None)
+        since = run("backlog-ls", "--pauses", "--since", "1h").lines
+        assert [one["reason"] for one in since] == ["c", "d"]
+        table = run("backlog-ls", "--pauses", "--table").out
+        assert "adam" in table
+        assert "its time" in table
+
+    @pytest.mark.parametrize("more", [["--all"], ["--visit", "v"], ["--by", "job"]])
+    def test_a_list_of_pauses_is_about_no_jobs(self, more: list[str]) -> None:
+        assert run("backlog-ls", "--pauses", *more).code == 2
 
     def test_nothing_is_done_by_mistake(self) -> None:
         assert run("backlog-resume").code == 2
@@ -558,6 +593,23 @@ class TestExplain:
             assert words in shown
         given = run("backlog-release", "--explain", "--tree", "--capacity", "slurm=3").out
         assert "capacity 3 (--capacity)" in given
+
+    @pytest.mark.parametrize(
+        "options",
+        [["--tree"], ["--wait", "5"], ["--listen", "--wait", "5"], ["--priority", "i03=1"]],
+    )
+    def test_what_would_do_nothing_is_refused(self, clock: Any, options: list[str]) -> None:
+        outcome = run("backlog-release", *options)
+        assert outcome.code == 2
+        assert f"{options[-2] if len(options) > 1 else options[0]} is for --" in outcome.err
+
+    def test_what_is_in_force_is_said(self, clock: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setenv("DLSTBX_MAX_JOBS_WAITING", "slurm=41")
+        outcome = run("backlog-release", "-v", "--once", "--timeout", "60", "--priority", "i03=2")
+        assert (
+            "in force: limits iris=3000 (the default), slurm=41 (DLSTBX_MAX_JOBS_WAITING);"
+            " a statistic is too old after 60 s (--timeout); priority i03=2" in outcome.err
+        )
 
     @pytest.mark.parametrize("way", ["--once", "--listen", "--send"])
     def test_it_goes_without_the_ways_to_run(self, clock: Any, way: str) -> None:

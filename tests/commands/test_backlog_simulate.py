@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from dlstbx_cli.commands import simulated
+from dlstbx_cli.commands.progress import progress
 from dlstbx_cli.commands.simulated import _span
 from tests.conftest import Outcome, run, shell, start
 
@@ -216,9 +216,9 @@ def test_a_visit_that_nobody_knows() -> None:
         (["--slots", "slurm"], "--slots takes CLUSTER=N"),
         (["--slots", "slurm=0"], "--slots takes CLUSTER=N, at least 1"),
         (["--slots", "hpc=4"], "hpc has no limit: give --limit hpc=N"),
-        (["--slots", "slurm=4", "--limit", "slurm"], "--limit takes CLUSTER=N"),
-        (["--slots", "slurm=4", "--limit", "slurm=4,"], "--limit takes CLUSTER=N"),
-        (["--slots", "slurm=4", "--limit", "slurm=4,x"], "--limit takes CLUSTER=N"),
+        (["--slots", "slurm=4", "--limit", "slurm"], "--limit must be numbers of jobs"),
+        (["--slots", "slurm=4", "--limit", "slurm=4,"], "--limit must be numbers of jobs"),
+        (["--slots", "slurm=4", "--limit", "slurm=4,x"], "--limit must be numbers of jobs"),
         (["--slots", "slurm=4", "--length", "long"], "--length: 'long' is no length"),
         (["--slots", "slurm=4", "--length", ""], "--length: '' is no length"),
         (["--slots", "slurm=4", "--length-of", "5"], "--length-of takes RECIPE=SECONDS"),
@@ -278,7 +278,7 @@ def test_a_bar_for_whoever_waits_at_a_terminal() -> None:
 
 
 def test_no_bar_on_a_pipe() -> None:
-    with simulated.progress() as tell:
+    with progress() as tell:
         tell("reading", 10_000, None)
 
 

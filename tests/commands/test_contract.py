@@ -21,6 +21,10 @@ class TestMimasPlan(ServiceContract):
     queue = "mimas"
 
 
+class TestMimasRules(Contract):
+    command = "mimas-rules"
+
+
 class TestIspybCreateJob(ServiceContract):
     command = "ispyb-create-job"
     queue = "ispyb_connector"
@@ -70,6 +74,11 @@ class TestBacklogSimulate(ReadsLines):
         assert lines == []  # none of these lines is an arrival
 
 
+class TestMimasTrace(Contract):
+    command = "mimas-trace"
+    arguments: ClassVar[list[str]] = ["993677"]
+
+
 class TestMimasDiff(Contract):
     command = "mimas-diff"
     arguments: ClassVar[list[str]] = ["-", os.devnull]
@@ -112,6 +121,22 @@ class TestQueueLs(Contract):
 
 class TestDemo(Contract):
     command = "dlstbx-demo"
+
+
+class TestCompletion(Contract):
+    command = "dlstbx-completion"
+    arguments: ClassVar[list[str]] = ["bash"]
+
+
+class TestTop(Contract):
+    command = "dlstbx-top"
+    arguments: ClassVar[list[str]] = ["--once"]
+
+    def check_empty(self, out: str) -> None:
+        # Nothing has been used yet but the records, of which nobody has asked for any.
+        assert json.loads(out)["faults"].keys() == {
+            *("queues", "dead_letters", "held", "clusters", "decisions"),
+        }
 
 
 class TestDlqLs(Contract):

@@ -25,6 +25,7 @@ from tests.database.groups_contract import (
     linked,
     scan,
 )
+from tests.database.several_contract import SeveralContract
 
 #: A collection that has everything.
 EVERYTHING: dict[str, Any] = {
@@ -55,6 +56,7 @@ class LookupContract(
     PinContract,
     SampleGroupContract,
     EventContract,
+    SeveralContract,
 ):
     """All of it."""
 

@@ -11,6 +11,7 @@ from dlstbx_cli.database.lookup import SOURCES, Lookup
 from dlstbx_cli.database.tables import snapshot
 from dlstbx_cli.services.errors import Misconfigured
 from tests.database.building import ROWS, add, ispyb
+from tests.database.several_contract import check_whole_facility
 
 
 @pytest.fixture(scope="module")
@@ -183,3 +184,7 @@ def test_other_data_is_left_alone(tmp_path, rows):
         demo.fill(engine)
     with reading(engine) as connection:
         assert connection.scalar(text("SELECT count(*) FROM Detector")) == 0
+
+
+def test_all_at_a_time_are_as_each_alone(engine, listed):
+    check_whole_facility(engine, [collection.dcid for collection in listed])

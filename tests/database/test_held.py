@@ -7,16 +7,19 @@ import threading
 import time
 from collections.abc import Iterator
 from typing import Any
+from unittest import mock
 
 import pytest
 from freezegun import freeze_time
 from sqlalchemy import insert
 
+from dlstbx_cli.database import held
 from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.held import LEASE, HeldJobs
+from dlstbx_cli.database.held_lists import HeldLists
 from dlstbx_cli.database.held_tables import JOBS, PAUSES
 from dlstbx_cli.services.backlog import STATISTICS_TOPIC, StoredBacklog
-from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.errors import Rejected, Unavailable
 from dlstbx_cli.services.held.values import SETTLING, Held, Limits, Pause, Statistic
 from dlstbx_cli.services.message import Message, Queue, Topic
 from dlstbx_cli.services.service import Departure
@@ -164,6 +167,62 @@ def test_two_releasers_together_keep_the_limit(url: str, store: HeldJobs) -> Non
     assert sorted(found) == list(range(25))
 
 
+def test_a_slow_broker_lets_nobody_else_send_the_same(
+    url: str, store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "LEASE", 0.4)
+    for number in range(1, 6):
+        store.hold(*job(number))
+    slow = backlog(store, capacity={"slurm": 5})
+    begun = time.time()
+    assert jobs(list(slow.due())) == [1, 2, 3, 4, 5]
+    other = HeldJobs.at(url)
+    with slow.sending():
+        deadline = time.monotonic() + 1.5
+        while time.monotonic() < deadline:
+            assert other.abandoned() == []
+            time.sleep(0.05)
+    releases = sorted(store.seen("slurm").releases)
+    # They count from when they were sent, one after the other as before.
+    assert releases[0] > begun + 1
+    assert len(set(releases)) == 5
+    assert releases[-1] - releases[0] < 0.1
+    slow.sent()
+    time.sleep(0.5)
+    assert other.abandoned() == []
+    assert {entry.state for entry in other.entries()} == {"released"}
+
+
+def test_a_claim_that_nobody_renews_is_taken_over(
+    store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(held, "LEASE", 0.4)
+    store.hold(*job(1))
+    failing = backlog(store, capacity={"slurm": 5})
+    failing.due()
+    with pytest.raises(Unavailable), failing.sending():
+        raise Unavailable("the broker is away")
+    time.sleep(0.5)
+    assert [entry.job.job for entry in store.abandoned()] == [1]
+
+
+def test_what_was_sent_while_the_store_was_away_is_noted_before_more_goes(
+    store: HeldJobs, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with freeze_time(NOW) as clock:
+        store.hold(*job(1))
+        service = backlog(store, capacity={"slurm": 5})
+        assert jobs(list(service.due())) == [1]
+        with monkeypatch.context() as context:
+            context.setattr(store, "released", mock.Mock(side_effect=Unavailable("locked")))
+            for _ in range(2):
+                with pytest.raises(Unavailable):
+                    service.sent()
+        clock.tick(LEASE + 1)
+        assert service.due() == []
+        assert [entry.state for entry in store.entries()] == ["released"]
+
+
 def test_visits_take_turns_over_time(store: HeldJobs) -> None:
     for number in range(50):
         store.hold(*job(number, visit="big"))
@@ -197,9 +256,67 @@ def test_pauses_keep_and_end(store: HeldJobs) -> None:
 def test_a_pause_can_be_ended(store: HeldJobs) -> None:
     store.pause(Pause("visit", "a", time.time() + 60, "me", ""))
     store.pause(Pause("beamline", "i03", time.time() + 60, "me", ""))
-    (ended,) = store.resume(PAUSES.c.name == "a")
+    (ended,) = store.resume("adam", PAUSES.c.name == "a")
     assert ended.name == "a"
     assert [pause.name for pause in store.pauses()] == ["i03"]
+    assert [pause.name for pause in store.seen("slurm").pauses] == ["i03"]
+    assert store.resume("eve", PAUSES.c.name == "a") == []
+
+
+def test_who_has_ended_a_pause_and_when_is_kept(url: str) -> None:
+    with freeze_time(NOW) as clock:
+        store = HeldLists.at(url)
+        begun = time.time()
+        store.pause(Pause("visit", "a", begun + 3600, "me", "asleep"))
+        store.pause(Pause("visit", "b", begun + 60, "me", "short"))
+        clock.tick(90)
+        store.resume("adam")
+        first, second = store.pauses_since(None)
+        assert (first.begun, first.until) == (begun, begun + 3600)
+        assert (first.ended, first.ended_by) == (begun + 90, "adam")
+        assert (second.begun, second.ended, second.ended_by) == (begun, None, "")
+        assert [pause.name for pause in store.pauses_since(begun + 61)] == ["a"]
+        assert store.pauses_since(begun + 91) == []
+
+
+def test_a_store_of_an_older_version_is_completed(url: str) -> None:
+    engine = connect(url, create=True)
+    columns = "(id INTEGER PRIMARY KEY, kind VARCHAR(12), name VARCHAR(100), until BIGINT,"
+    columns += " owner VARCHAR(100), reason VARCHAR(255))"
+    with engine.begin() as connection:
+        connection.exec_driver_sql(f"CREATE TABLE dlstbx_pause {columns}")
+        values = f"(1, 'visit', 'a', {int(1000 * time.time()) + 60_000}, 'me', 'r')"
+        connection.exec_driver_sql(f"INSERT INTO dlstbx_pause VALUES {values}")
+    (seen,) = HeldJobs(engine).pauses()
+    assert (seen.name, seen.begun) == ("a", None)
+    (ended,) = HeldJobs(engine).resume("adam")
+    assert ended.name == "a"
+    engine.dispose()
+
+
+def test_letter_case_counts_where_the_field_says_so(store: HeldJobs) -> None:
+    """Slurm is another cluster than slurm, to MariaDB as well; MX1-1 is the visit mx1-1."""
+    with freeze_time(NOW):
+        store.hold(*job(1, cluster="Slurm"))
+        store.hold(*job(2, visit="MX1-1", beamline="I03"))
+        store.hold(*job(3, visit="mx1-1", beamline="i03"))
+        store.hold(*job(4, visit="mx2-1", beamline="i04"))
+        store.note(Statistic("slurm", 5, time.time()))
+        store.note(Statistic("Slurm", 99, time.time()))
+        assert store.clusters() == {"slurm": 3, "Slurm": 1}
+        assert {name: one.waiting for name, one in store.statistics().items()} == {
+            "slurm": 5,
+            "Slurm": 99,
+        }
+        service = backlog(store, waiting={"slurm": 7})
+        assert jobs(list(service.due())) == [2, 4]
+        service.sent()
+        assert store.seen("slurm").served.keys() == {"mx1-1", "mx2-1"}
+        assert [entry.job.visit for entry in store.entries()][1:3] == ["MX1-1", "mx1-1"]
+        pause = Pause("beamline", "I03", time.time() + 60, "me", "")
+        store.pause(pause)
+        assert [one.name for one in store.pauses()] == ["I03"]
+        assert jobs(list(backlog(store, capacity={"slurm": 9}).due())) == []
 
 
 def test_a_person_releases_and_cancels(store: HeldJobs) -> None:

@@ -100,6 +100,20 @@ def test_sums(store: HeldLists, by: str, expected: list[Any]) -> None:
     assert {len(group.names) for group in groups} == {len(GROUPS[by])}
 
 
+def test_one_visit_in_two_ways_to_write_it(store: HeldLists) -> None:
+    hold = Held(0, "slurm", 0, "I03", "A-1", "XIA2")
+    store.hold(hold, Message(Queue("mimas.held"), {}, {"dlstbx-id": "other"}))
+    assert [(group.names[0].lower(), group.jobs) for group in store.groups(Wanted(), "visit")] == [
+        ("a-1", 3),
+        ("b-1", 2),
+    ]
+    assert len(list(store.listed(Wanted(visit="A-1", beamline="i03")))) == 3
+    assert [group.names[0] for group in store.groups(Wanted(), "recipe")] == ["xia2", "XIA2"]
+    assert [one.job.visit for one in store.listed(Wanted(recipe="XIA2"))] == ["A-1"]
+    (kept,) = store.kept([Pause("visit", "a-1", 4e9, "me", "")])
+    assert kept.jobs == 3
+
+
 def test_what_pauses_keep(store: HeldLists) -> None:
     pauses = [
         Pause("beamline", "i03", time.time() + 60, "eve", "tests"),

@@ -16,6 +16,7 @@ from dlstbx_cli.services.errors import Rejected
 from tests.database.building import ROWS, add, changed, counted, empty
 from tests.database.collection_contract import JOB, look_up
 from tests.database.lookup_contract import LookupContract
+from tests.database.several_contract import SEVERAL, alone, together
 
 
 @pytest.fixture
@@ -122,3 +123,34 @@ def test_infinity(engine: Engine) -> None:
     add(engine, changed(ROWS, DataCollection={"flux": float("inf"), "wavelength": float("nan")}))
     info = look_up(engine)["ispyb_dc_info"]
     assert (info["flux"], info["wavelength"]) == (None, None)
+
+
+@pytest.mark.parametrize(
+    ("change", "refused"),
+    [
+        ("UPDATE DataCollection SET startTime = 'rubbish' WHERE dataCollectionId = 101", [101]),
+        ("UPDATE BLSample SET SMILES = x'ff'", []),
+        ("UPDATE DataCollection SET wavelength = 'x' WHERE dataCollectionId = 102", [102]),
+        ("UPDATE GridInfo SET recordTimeStamp = '' WHERE gridInfoId = 2", [102]),
+    ],
+)
+def test_an_odd_value_among_many(engine: Engine, change: str, refused: list[int]) -> None:
+    add(engine, SEVERAL)
+    with writing(engine) as connection:
+        connection.execute(text(change))
+    lookup, dcids = Lookup(engine), [100, 101, 102, 105]
+    found = together(lookup, dcids)
+    assert found == [alone(lookup, dcid) for dcid in dcids]
+    assert [dcid for dcid, one in zip(dcids, found, strict=True) if isinstance(one, tuple)] == (
+        refused
+    )
+
+
+def test_many_in_a_schema_that_lacks_columns(engine: Engine) -> None:
+    add(engine, SEVERAL)
+    with writing(engine) as connection:
+        connection.execute(text("ALTER TABLE DataCollection DROP COLUMN overlap"))
+        connection.execute(text("ALTER TABLE BLSample DROP COLUMN SMILES"))
+    found = together(Lookup(engine), [100, 101, 102])
+    assert found == [alone(Lookup(engine), dcid) for dcid in (100, 101, 102)]
+    assert found[0]["ispyb_smiles"] is None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 from statistics import median
 from typing import Any
@@ -14,9 +15,12 @@ from sqlalchemy import Engine, event
 from dlstbx_cli.database.connection import connect
 from dlstbx_cli.database.demo import collections, fill, make
 from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.period import dcids
 from dlstbx_cli.services.errors import Rejected
+from tests.benchmarks import period
 from tests.database.building import clear
 from tests.database.lookup_contract import LookupContract
+from tests.database.several_contract import check_whole_facility
 
 
 @pytest.fixture(scope="module")
@@ -56,6 +60,27 @@ def test_both_databases_give_the_same_answers(facility: Engine, tmp_path: Path) 
         assert there(request) == here(request)
         assert there.run_status(one.dcid) == here.run_status(one.dcid)
     embedded.dispose()
+
+
+def test_all_at_a_time_are_as_each_alone(facility: Engine) -> None:
+    check_whole_facility(facility, [one.dcid for one in collections(facility)])
+
+
+def test_many_collections_at_a_time(mariadb_server: Any) -> None:
+    name = mariadb_server.ispyb()
+    owner = connect(mariadb_server.url(name))
+    period.fill(owner, 150)
+    owner.dispose()
+    engine = connect(mariadb_server.service_url(name))
+    found = [one.dcid for one in collections(engine)]
+    assert len(found) == 150
+    check_whole_facility(engine, found)
+    middle = period.BEGIN + timedelta(days=15)
+    assert list(dcids(engine)) == found
+    assert list(dcids(engine, since=middle.timestamp())) == found[75:]
+    theirs = [one.dcid for one in collections(engine) if one.beamline == "i03"]
+    assert list(dcids(engine, 0, 4e9, ["i03"])) == theirs
+    engine.dispose()
 
 
 def test_an_unknown_dcid_is_rejected(facility: Engine) -> None:

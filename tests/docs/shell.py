@@ -42,7 +42,8 @@ with sqlite3.connect("home/state.sqlite3") as state:
     state.execute("UPDATE dlstbx_held SET state = CASE id WHEN 1 THEN 'released' ELSE 'held' END")
     until = int(1000 * time.time() + 1e7)
     pause = (4, "beamline", "i03", until, "me", "detector tests")
-    state.execute("REPLACE INTO dlstbx_pause VALUES (?, ?, ?, ?, ?, ?)", pause)
+    columns = "id, kind, name, until, owner, reason"
+    state.execute(f"REPLACE INTO dlstbx_pause ({columns}) VALUES (?, ?, ?, ?, ?, ?)", pause)
 """,
     "token": jwt(sun="gda2"),
     # No broker answers on this port: what is sent to it is stored.

@@ -20,7 +20,7 @@ REJECTING = ('echo \'{"dcid": 0',)
 #: Examples that show what differs, and so do not end with 0 either.
 DIFFERING = ("mimas-diff before", "mimas-diff --summary")
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send")
+SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -43,6 +43,10 @@ BEFORE = {
     },
     **{f"dlq-{verb}.1": _LETTERS for verb in ("ls", "show", "retry", "drop", "export")},
     "backlog-simulate.1": ["backlog-release --once < /dev/null"],
+    "mimas-plan.1": [
+        "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
+    ],
+    "mimas-trace.1": _BACKLOG,
     "mimas-diff.1": [
         "[ -e before.jsonl ] || mimas-plan --event all $(cat dcids.txt) > before.jsonl",
         "sed 's/medium/high/' before.jsonl > after.jsonl",
@@ -58,6 +62,7 @@ def examples(path) -> list[str]:
 def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
     """Return a command that leaves its files in the test's directory, and asks its Slurm."""
     command = command.replace("sqlite:////tmp/", f"sqlite:///{facility.directory}/")
+    command = command.replace("/var/lib/dlstbx", str(facility.directory))
     return command.replace("https://slurm.example.org:6820", slurm.url)
 
 
@@ -65,9 +70,7 @@ def here(command: str, facility: Facility, slurm: Slurmrestd) -> str:
     "path", [each for each in PAGES if not each.is_symlink()], ids=lambda path: path.name
 )
 def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmrestd) -> None:
-    commands = [
-        here(each, facility, slurmrestd) for each in examples(path) if "--listen" not in each
-    ]
+    commands = [here(each, facility, slurmrestd) for each in examples(path) if ends(each)]
     before = BEFORE.get(path.name, [])
     session = facility.session([step for each in commands for step in [*before, each]])
     typed = session[len(before) :: len(before) + 1]
@@ -80,17 +83,30 @@ def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmre
             assert one.stdout.strip() not in ("", "null", "[]"), one.command
 
 
+def ends(command: str) -> bool:
+    """Tell whether an example ends by itself."""
+    live = command.startswith("dlstbx-top") and "--once" not in command
+    return "--listen" not in command and not live
+
+
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
-    hook = "RunAt" in command or command.startswith("export")
+    hook = "RunAt" in command or command.startswith(("export", "source"))
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
     done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
     return sends or hook or back or done or command.endswith(SILENT)
 
 
-def test_services_listen_until_they_are_told_to_stop(facility: Facility) -> None:
-    listening = [each for path in PAGES for each in examples(path) if "--listen" in each]
-    assert len(listening) == 6
+def test_services_listen_until_they_are_told_to_stop(
+    facility: Facility, slurmrestd: Slurmrestd
+) -> None:
+    listening = [
+        here(each, facility, slurmrestd)
+        for path in PAGES
+        for each in examples(path)
+        if "--listen" in each
+    ]
+    assert len(listening) == 7
     services = [
         subprocess.Popen(each.split(), env=facility.environment, stderr=subprocess.PIPE, text=True)
         for each in listening

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from workflows.recipe import Recipe
 
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.filling import fill
+from dlstbx_cli.services.filling import asked, fill
 
 PARAMETERS = {
     "dcid": 993677,
@@ -112,3 +112,17 @@ def test_the_same_as_the_standard_where_it_accepts(item: Any) -> None:
 def test_any_braces_end_in_a_value_or_a_reason(text: str) -> None:
     with suppress(Rejected):
         assert len(fill([text], {"a": {"R": [0]}})) == 1
+
+
+def test_the_names_that_a_recipe_asks_for() -> None:
+    recipe = {
+        "{key}": ["plain", "{a}/{b[c][0]:>{width}}", "{{no}}", {"x": "{$REPLACE:d[e]}"}],
+        "n": 5,
+    }
+    assert asked(recipe) == {"key", "a", "b", "width", "d"}
+
+
+@pytest.mark.parametrize("text", ["{", "{a.b}", "{$REPLACE:a}b"])
+def test_the_names_of_what_is_no_field(text: str) -> None:
+    with pytest.raises(Rejected):
+        asked(text)

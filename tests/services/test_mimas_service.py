@@ -141,6 +141,9 @@ class Lookup:
         }
         return {**request, "parameters": parameters}
 
+    def several(self, requests: Any, names: Any) -> Any:
+        return [self(request)["parameters"] for request in requests]
+
     def run_status(self, dcid: Any) -> str | None:
         return None
 

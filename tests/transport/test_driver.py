@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from unittest import mock
 
 import pytest
@@ -446,6 +446,9 @@ class Eager(Service):
         name = "\n" if message.body == "bad" else "out"
         return Message(Queue(name), message.body, {"dlstbx-id": message.identity})
 
+    def sending(self):
+        return nullcontext()
+
     def sent(self):
         self.confirmed += [one.body for one in self.going]
         self.going = []
@@ -462,6 +465,20 @@ def test_once_sends_all_that_is_due_before_it_ends(broker):
     assert service.confirmed == ["a", "b", "c", "d", "e"]
     assert service.patience == -1
     assert exit_code(tally) == 0
+
+
+def test_sending_is_surrounded_whatever_becomes_of_it(broker):
+    steps = []
+
+    class Careful(Eager):
+        @contextmanager
+        def sending(self):
+            steps.append(f"begin {[one.body for one in self.going]}")
+            yield
+            steps.append(f"end, confirmed {self.confirmed}")
+
+    drive(Way.ONCE, ["a", "bad"], broker, Careful())
+    assert steps[:2] == ["begin ['a', 'bad']", "end, confirmed []"]
 
 
 def test_what_the_broker_refuses_keeps_nothing_else(broker):

@@ -12,9 +12,17 @@ from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, S
 from dataclasses import dataclass
 from itertools import count
 
-from dlstbx_cli.services.held.values import SETTLING, Held, Limits, Pause, Statistic
+from dlstbx_cli.services.held.values import (
+    ANY_CASE,
+    KINDS,
+    SETTLING,
+    Held,
+    Limits,
+    Pause,
+    Statistic,
+)
 
-#: Held jobs by priority and visit, those of a visit first in first out.
+#: Held jobs by priority and visit (``Held.turn``), those of a visit first in first out.
 Ranks = Mapping[int, Mapping[str, Collection[Held]]]
 
 _NEVER = float("-inf")
@@ -99,7 +107,7 @@ def release(
     """Return the jobs of one cluster to release now, in their order.
 
     :param free: how many at most.
-    :param served: when each visit had a job released last.
+    :param served: when each visit (``Held.turn``) had a job released last.
     """
     if free <= 0:
         return []
@@ -109,7 +117,7 @@ def release(
 
 def unpaused(held: Iterable[Held], pauses: Sequence[Pause], now: float) -> Iterator[Held]:
     """Yield the jobs that no pause keeps."""
-    current = [pause for pause in pauses if now < pause.until]
+    current = [pause for pause in pauses if pause.lasts(now)]
     for job in held:
         if not any(pause.keeps(job, now) for pause in current):
             yield job
@@ -125,8 +133,9 @@ def ordered(
 def ranked(held: Iterable[Held], weights: Mapping[str, int]) -> Ranks:
     """Return held jobs by priority and visit."""
     ranks: dict[int, dict[str, list[Held]]] = defaultdict(lambda: defaultdict(list))
+    rank = priorities(weights)
     for job in sorted(held, key=lambda job: job.number):
-        ranks[priority(job, weights)][job.visit].append(job)
+        ranks[rank(job)][job.turn].append(job)
     return ranks
 
 
@@ -138,7 +147,7 @@ def in_turn(ranks: Ranks, served: Mapping[str, float]) -> Iterator[Held]:
         queues = ranks[rank]
         turn = sorted(queues, key=_waited_longest(queues, served, places))
         for job in _round_robin([queues[visit] for visit in turn]):
-            places[job.visit] = next(counter)
+            places[job.turn] = next(counter)
             yield job
 
 
@@ -158,7 +167,26 @@ def _waited_longest(
 
 def priority(job: Held, weights: Mapping[str, int]) -> int:
     """Return a job's priority: the weights of its beamline, visit and recipe together."""
-    return sum(weights.get(name, 0) for name in job.names() if name) if weights else 0
+    return priorities(weights)(job)
+
+
+def priorities(weights: Mapping[str, int]) -> Callable[[Held], int]:
+    """Return the function that gives a job's priority, see :func:`priority`."""
+    if not weights:
+        return lambda _: 0
+    in_any_case = {name.lower(): weight for name, weight in weights.items()}
+
+    def of(job: Held) -> int:
+        total = 0
+        for kind in KINDS:
+            name = getattr(job, kind)
+            if name and kind in ANY_CASE:
+                total += in_any_case.get(name.lower(), 0)
+            elif name:
+                total += weights.get(name, 0)
+        return total
+
+    return of
 
 
 def _round_robin(queues: Iterable[Iterable[Held]]) -> Iterator[Held]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -15,7 +16,7 @@ class Seen:
     """What is known about a cluster at one instant.
 
     :param releases: when jobs were released to it lately (seconds since the epoch).
-    :param served: when each visit had a job released to it last.
+    :param served: when each visit (``Held.turn``) had a job released to it last.
     """
 
     statistic: Statistic | None
@@ -31,6 +32,7 @@ class Entry:
     :param state: ``held``, ``going`` (being released), ``released`` or ``cancelled``.
     :param changed: when it came to be in this state.
     :param owner: who released it by hand, or cancelled it; empty: nobody.
+    :param fault: why its message could not be read; None: it could.
     """
 
     job: Held
@@ -39,6 +41,7 @@ class Entry:
     owner: str
     reason: str
     message: Message
+    fault: str | None = None
 
 
 class HeldStore(Protocol):
@@ -52,6 +55,9 @@ class HeldStore(Protocol):
 
     def clusters(self) -> dict[str, int]:
         """Return how many jobs are held, by the cluster that they wait for."""
+
+    def statistics(self) -> Mapping[str, Statistic]:
+        """Return the last statistic of each cluster."""
 
     def claim(
         self,
@@ -67,6 +73,9 @@ class HeldStore(Protocol):
 
     def abandoned(self) -> list[Entry]:
         """Claim again what somebody has claimed and not released: it may have been killed."""
+
+    def renewing(self, numbers: Sequence[int]) -> AbstractContextManager[None]:
+        """Keep claims up while what was claimed is being sent, however long that takes."""
 
     def released(self, numbers: Sequence[int]) -> None:
         """Note that claimed jobs have been sent."""

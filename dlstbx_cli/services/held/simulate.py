@@ -153,7 +153,7 @@ class _Backlog:
     """The held jobs of a cluster, kept in the order of the policy."""
 
     def __init__(self, limits: Limits, pauses: Sequence[Pause]) -> None:
-        self._weights = limits.weights
+        self._priority = policy.priorities(limits.weights)
         self._pauses = pauses
         self._ranks: dict[int, dict[str, deque[Held]]] = {}
         self._kept: list[Held] = []
@@ -172,8 +172,8 @@ class _Backlog:
         if self._pauses and not list(policy.unpaused([job], self._pauses, now)):
             self._kept.append(job)
             return
-        queues = self._ranks.setdefault(policy.priority(job, self._weights), {})
-        queues.setdefault(job.visit, deque()).append(job)
+        queues = self._ranks.setdefault(self._priority(job), {})
+        queues.setdefault(job.turn, deque()).append(job)
         self.ready += 1
 
     def wake(self, now: float) -> None:
@@ -188,11 +188,11 @@ class _Backlog:
         """Take out the jobs that :func:`policy.release` would choose, in its order."""
         chosen = list(islice(policy.in_turn(self._ranks, served), free))
         for job in chosen:
-            rank = policy.priority(job, self._weights)
+            rank = self._priority(job)
             queues = self._ranks[rank]
-            queues[job.visit].popleft()  # first in, first out: it is this job
-            if not queues[job.visit]:
-                del queues[job.visit]
+            queues[job.turn].popleft()  # first in, first out: it is this job
+            if not queues[job.turn]:
+                del queues[job.turn]
             if not queues:
                 del self._ranks[rank]
         self.ready -= len(chosen)
@@ -275,8 +275,8 @@ class _Replay:
             fate = self._by_number[job.number]
             fate.released = now
             fate.started = self._slots.submit(now, fate.length)
-            self._served[job.visit] = policy.released_at(now, place)
-            self._releases.append(self._served[job.visit])
+            self._served[job.turn] = policy.released_at(now, place)
+            self._releases.append(self._served[job.turn])
         self._spent += len(chosen)
         self._free = free - len(chosen)
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeGuard
 
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.values import Statistic
 
 TOPIC = "transient.statistics.cluster"
@@ -77,7 +78,7 @@ def _head(body: dict[str, Any], now: float) -> tuple[str, float]:
     One from the future would count as fresh for ever, and shut out those that follow.
     """
     name, timestamp = body.get("statistic-cluster"), body.get("statistic-timestamp")
-    if not isinstance(name, str) or not is_number(timestamp):
+    if not is_name(name) or not is_number(timestamp):
         raise Rejected("a statistic needs statistic-cluster and statistic-timestamp")
     if timestamp > now + AHEAD:
         raise Rejected(f"a statistic from the future: statistic-timestamp is {timestamp:.0f}")

@@ -21,6 +21,9 @@ RECIPE_HEADER, DCID_HEADER = "dlstbx-recipe", "dlstbx-dcid"
 
 #: What a pause or a priority can name of a job.
 KINDS = ("beamline", "visit", "recipe")
+#: Of these, names that are the same in any letter case, as they are in ISPyB. Recipes are
+#: names of files, and clusters keys of the configuration: there the case counts.
+ANY_CASE = ("beamline", "visit")
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +43,10 @@ class Held:
     dcid: int | None = None
     job: int | None = None
 
-    def names(self) -> tuple[str, str, str]:
-        """Return what pauses and priorities look at: beamline, visit and recipe."""
-        return self.beamline, self.visit, self.recipe
+    @property
+    def turn(self) -> str:
+        """Whose turn it is when it goes: its visit, in whatever letter case that is written."""
+        return self.visit.lower()
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,6 +63,9 @@ class Pause:
     """Jobs of a beamline, visit or recipe stay held until it ends by itself.
 
     :param kind: one of KINDS.
+    :param begun: when it was made; None: not known.
+    :param ended: when somebody ended it before its time; None: nobody has.
+    :param ended_by: who that was.
     """
 
     kind: str
@@ -67,10 +74,17 @@ class Pause:
     owner: str
     reason: str
     number: int = 0
+    begun: float | None = None
+    ended: float | None = None
+    ended_by: str = ""
 
     def keeps(self, job: Held, now: float) -> bool:
         """Tell whether a job stays held because of this."""
-        return now < self.until and getattr(job, self.kind) == self.name
+        return self.lasts(now) and _same(self.kind, getattr(job, self.kind), self.name)
+
+    def lasts(self, now: float) -> bool:
+        """Tell whether it has not ended."""
+        return self.ended is None and now < self.until
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,3 +102,8 @@ class Limits:
     timeout: float = TIMEOUT
     capacity: Mapping[str, int] = field(default_factory=dict)
     weights: Mapping[str, int] = field(default_factory=dict)
+
+
+def _same(kind: str, one: str, other: str) -> bool:
+    """Tell whether two names of a kind mean the same."""
+    return one == other or (kind in ANY_CASE and one.lower() == other.lower())

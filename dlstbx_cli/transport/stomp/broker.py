@@ -75,11 +75,15 @@ class StompBroker:
         """Return the messages waiting in a queue that no consumer has in hand."""
         return self._looking().peek(queue, maximum)
 
-    def states(self) -> list[QueueState]:
-        """Return the state of every queue that is not empty, by name."""
+    def browses(self) -> bool:
+        """Tell whether a look leaves messages where they are: on ActiveMQ it does."""
+        return self._connected().dialect.browses
+
+    def states(self, prefix: str = "") -> list[QueueState]:
+        """Return the state of every queue that is not empty and begins so, by name."""
         from dlstbx_cli.transport.stomp.depths import states
 
-        return states(self._settings, self._looking().count)
+        return states(self._settings, self._looking().count, prefix)
 
     def close(self) -> None:
         """Disconnect."""

@@ -7,7 +7,7 @@ from statistics import mean
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from dlstbx_cli.services.errors import Rejected
@@ -159,6 +159,7 @@ JSON = st.recursive(
 )
 
 
+@settings(suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.dictionaries(
         st.sampled_from(["taken", "time", "cluster", "visit", "recipe", "beamline", "length"]),

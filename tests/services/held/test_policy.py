@@ -208,6 +208,17 @@ def test_ten_thousand_are_put_in_order_at_once() -> None:
         assert len(found) == 10_000
 
 
+def test_letter_case_counts_for_recipes_alone() -> None:
+    job = Held(1, "slurm", NOW, "I03", "MX1-1", "autoPROC")
+    assert policy.priority(job, {"i03": 1, "mx1-1": 2, "autoproc": 4}) == 3
+    assert policy.priority(job, {"I03": 1, "MX1-1": 2, "autoPROC": 4}) == 7
+    assert pause("beamline", "i03", NOW + 1).keeps(job, NOW)
+    assert pause("visit", "mx1-1", NOW + 1).keeps(job, NOW)
+    assert not pause("recipe", "autoproc", NOW + 1).keeps(job, NOW)
+    jobs = [Held(number, "slurm", NOW, visit=visit) for number, visit in enumerate("Aab")]
+    assert numbers(policy.ordered(jobs, {}, {})) == [0, 2, 1]
+
+
 NAMES = st.sampled_from(["", "a", "b", "c", "d"])
 HELD = st.builds(
     lambda names: [Held(number, "slurm", NOW, *each) for number, each in enumerate(names)],

@@ -1,0 +1,87 @@
+"""Finding messages on a broker by what they are about: those that wait, and dead letters."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+
+from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
+from dlstbx_cli.services.message import Message
+from dlstbx_cli.services.tracing import Event, Named, named_in, recipe_in, request_of
+from dlstbx_cli.transport import pickup
+from dlstbx_cli.transport.letters import look
+from dlstbx_cli.transport.link import Broker
+
+#: Messages of one queue that are looked at: a longer one says enough by its length.
+MOST = 10_000
+#: Where requests wait that are not due; not every broker can say in which queue those are.
+_DELAYED = "processing_recipe"
+
+
+def dead(broker: Broker, wanted: Callable[[Named], bool]) -> Iterator[Event]:
+    """Yield the dead letters that are wanted, as events. Raises Unavailable."""
+    for letter in look(broker, None):
+        named = named_in(letter.message)
+        if wanted(named):
+            yield _event(letter.message, named, "dead", letter)
+
+
+def waiting(broker: Broker, wanted: Callable[[Named], bool]) -> Iterator[Event]:
+    """Yield the messages that are wanted of those that wait, as events; none is taken.
+
+    Only for a broker that ``browses``: on another, a look would keep messages from those
+    who work on them. Raises Unavailable.
+    """
+    states = broker.states()
+    names = {state.name for state in states if not state.name.startswith(PREFIX)}
+    if any(state.delayed for state in states):
+        names.add(_DELAYED)
+    for queue in sorted(names):
+        for place, message in enumerate(broker.peek(queue, MOST)):
+            named = named_in(message)
+            if wanted(named):
+                yield _waits(message, named, queue, place)
+
+
+def stored(directory: Path, wanted: Callable[[Named], bool]) -> Iterator[Event]:
+    """Yield the stored triggers that are wanted, as events. Raises Unavailable."""
+    for written, message in pickup.look(directory):
+        named = named_in(message)
+        if wanted(named):
+            event = _event(message, named, "stored", None, f"in {directory}, not sent yet")
+            yield replace(event, source="drop-dir", time=written)
+
+
+def _waits(message: Message, named: Named, queue: str, place: int) -> Event:
+    if message.delay:
+        text = f"in {queue}, due in {message.delay:.0f} s"
+    else:
+        text = f"in {queue}, {place or 'none'} before it"
+    return _event(message, named, "waiting", None, text, queue)
+
+
+def _event(
+    message: Message,
+    named: Named,
+    stage: str,
+    letter: DeadLetter | None,
+    text: str = "",
+    queue: str | None = None,
+) -> Event:
+    if letter:
+        queue = letter.queue
+        text = f"in {queue}, rejected by {letter.rejected_by or 'somebody'}"
+    return Event(
+        stage=stage,
+        source="broker",
+        text=text,
+        time=letter.rejected_at if letter else None,
+        dcid=min(named.dcids, default=None),
+        job=min(named.jobs, default=None),
+        recipe=recipe_in(message),
+        guid=request_of(message),
+        ident=message.identity,
+        queue=queue,
+        reason=letter.reason if letter else None,
+    )

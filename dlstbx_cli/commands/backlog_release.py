@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import logging
+import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -14,6 +16,8 @@ from dlstbx_cli.commands.limits import Chosen, choosing, effective
 
 if TYPE_CHECKING:
     from dlstbx_cli.commands.serving import Serving
+
+logger = logging.getLogger("dlstbx_cli")
 
 EXAMPLES = """\
 mimas-plan 993677 | ispyb-create-job | backlog-release --capacity slurm=10
@@ -59,17 +63,20 @@ def main_command(
     priority: tuple[str, ...],
     **ways: Any,
 ) -> int:
-    """Release held jobs while their cluster has room, first in first out.
+    """Release held jobs while their cluster has room.
 
     Takes the messages addressed to mimas.held. Those that there is room for go on to
     processing_recipe; without statistics (lines or broadcasts of
-    transient.statistics.cluster) or --capacity, that is none. The others stay lines as
-    they are; with --once and --listen they wait in the store, see backlog-ls.
+    transient.statistics.cluster) or --capacity, that is none. With --once and --listen
+    the others wait in the store, see backlog-ls: higher --priority goes first, then
+    visits take turns, and the jobs of one visit go first in first out. In a pipe the
+    others stay lines as they are, and the order is that of the lines.
     """
     from dlstbx_cli.commands.serving import Serving
 
     serving = Serving(**ways)
     chosen = Chosen.of(limits, timeout, priority, capacities)
+    _check(serving, explain, tree=tree, priority=priority, wait=wait)
     if not explain:
         return _release(run, serving, chosen, state, wait)
     if serving != Serving(broker=serving.broker, max_attempts=serving.max_attempts):
@@ -85,8 +92,23 @@ def main_command(
 main = main_command.main
 
 
+def _check(serving: Serving, explain: bool, **given: Any) -> None:
+    """Refuse options that would do nothing. Raises UsageError."""
+    from dlstbx_cli.transport.driver import Way
+
+    if given["tree"] and not explain:
+        raise click.UsageError("--tree is for --explain.")
+    if given["wait"] and serving.way is not Way.ONCE:
+        raise click.UsageError("--wait is for --once.")
+    if given["priority"] and serving.way is Way.FILTER and not explain:
+        raise click.UsageError(
+            "--priority is for --once, --listen and --explain: a filter keeps the lines' order."
+        )
+
+
 def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait: float) -> int:
     from dlstbx_cli.commands import statistics_in
+    from dlstbx_cli.commands.backlogs import counted
     from dlstbx_cli.commands.serving import serve
     from dlstbx_cli.services.backlog import Backlog, StoredBacklog
     from dlstbx_cli.transport.driver import Way
@@ -94,7 +116,9 @@ def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait
 
     @cache
     def make() -> Any:
-        allowed = effective(run.configuration.storage, chosen).limits
+        found = effective(run.configuration.storage, chosen)
+        logger.info("in force: %s", found, extra={"action": "limits"})
+        allowed = found.limits
         if serving.way is Way.FILTER:
             return Backlog(time.time, allowed)
         from dlstbx_cli.database.held import HeldJobs
@@ -108,4 +132,9 @@ def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait
             code = statistics_in.take(run, make, stop)
         if code == TRY_AGAIN or stop.requested:
             return code
-    return max(code, serve(run, make, serving))
+    code = max(code, serve(run, make, serving))
+    if serving.way is Way.ONCE and sys.stderr.isatty():
+        gone, held = make().summary()
+        why = " (backlog-release --explain says why)" if held else ""
+        run.say(f"released {counted(gone)}, {counted(held)} held{why}")
+    return code

@@ -164,22 +164,13 @@ class _Reading:
 
 
 def _lines(run: Run, path: str, stopped: Callable[[], bool]) -> Iterator[bytes]:
-    from contextlib import ExitStack
+    from contextlib import nullcontext
 
     from dlstbx_cli.commands.serving import lines
-    from dlstbx_cli.transport.lines import source
-    from dlstbx_cli.transport.link import EndOfInput
+    from dlstbx_cli.transport.lines import raw_lines
 
-    with ExitStack() as stack:
-        stream = lines(run) if path == "-" else stack.enter_context(click.open_file(path, "rb"))
-        reader = source(stream)
-        while not stopped():
-            try:
-                line = reader.read(0.1)
-            except EndOfInput:
-                return
-            if isinstance(line, bytes):
-                yield line
+    with nullcontext(lines(run)) if path == "-" else click.open_file(path, "rb") as stream:
+        yield from raw_lines(stream, stopped)
 
 
 def _slots(texts: tuple[str, ...]) -> dict[str, int]:

@@ -160,6 +160,6 @@ def _recipes(context: click.Context, _parameter: click.Parameter, begin: str) ->
 
 def _job_recipes(context: click.Context, parameter: click.Parameter, begin: str) -> list[str]:
     """Return the names of processing jobs' recipes, without what their files have in front."""
-    from dlstbx_cli.commands.backlogs import PREFIX
+    from dlstbx_cli.commands.limits import PREFIX
 
     return [name.removeprefix(PREFIX) for name in _recipes(context, parameter, PREFIX + begin)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import click
@@ -40,6 +40,8 @@ def main_command(
     parameters that recipe-dispatch fills into recipes.
     """
     from dlstbx_cli.database.lookup import Lookup
+    from dlstbx_cli.services.message import Message, Queue
+    from dlstbx_cli.services.trace import about
     from dlstbx_cli.transport.stop import Stop
 
     if as_json and not explain:
@@ -49,16 +51,18 @@ def main_command(
     rejected = False
     with Stop() as stop:
         for place, text in _ids(run, ids, stop):
-            try:
-                request, origins = lookup.explained({"parameters": {key: options.identifier(text)}})
-            except Rejected as error:
-                run.say(f"{place}: {error}")
-                rejected = True
+            request = {"parameters": {key: options.identifier(text)}}
+            with about(Message(Queue("ispyb-lookup"), request), place=place):
+                try:
+                    known, origins = lookup.explained(request)
+                except Rejected as error:
+                    run.say(f"{place}: {error}")
+                    rejected = True
+                    continue
+            if explain:
+                _explain(known["parameters"], origins, as_json)
             else:
-                if explain:
-                    _explain(request["parameters"], origins, as_json)
-                else:
-                    _print(request["parameters"])
+                _print(known["parameters"])
     return REJECTED if rejected else 0
 
 
@@ -70,25 +74,13 @@ def _ids(run: Run, ids: tuple[str, ...], stop: Any) -> Iterator[tuple[str, str]]
     if ids:
         yield from ((f"argument {place}", text) for place, text in enumerate(ids, 1))
         return
-    for place, line in enumerate(_lines(run, lambda: stop.requested), 1):
+    from dlstbx_cli.commands.serving import lines
+    from dlstbx_cli.transport.lines import raw_lines
+
+    for place, line in enumerate(raw_lines(lines(run), lambda: stop.requested), 1):
         text = line.decode("utf-8", "backslashreplace").strip()
         if text:
             yield f"line {place}", text
-
-
-def _lines(run: Run, stopped: Callable[[], bool]) -> Iterator[bytes]:
-    from dlstbx_cli.commands.serving import lines
-    from dlstbx_cli.transport.lines import source
-    from dlstbx_cli.transport.link import EndOfInput
-
-    reader = source(lines(run))
-    while not stopped():
-        try:
-            line = reader.read(0.1)
-        except EndOfInput:
-            return
-        if isinstance(line, bytes):
-            yield line
 
 
 def _print(parameters: dict[str, Any]) -> None:

@@ -10,8 +10,9 @@ from typing import Any, TypeVar
 
 import click
 
-from dlstbx_cli.commands.options import numbers_by_name, pairs
+from dlstbx_cli.commands.options import pairs
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.held import configured
 from dlstbx_cli.services.held.values import LIMITS, TIMEOUT, Limits
 
 Function = TypeVar("Function", bound=Callable[..., Any])
@@ -19,8 +20,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 #: What the recipe of a processing job has before the job's name, which held jobs have.
 PREFIX = "ispyb-"
 #: The environment variables.
-WAITING, AGE = "DLSTBX_MAX_JOBS_WAITING", "DLSTBX_BACKLOG_TIMEOUT"
-_STORAGE = "in the Zocalo storage"
+WAITING, AGE = configured.WAITING, "DLSTBX_BACKLOG_TIMEOUT"
 _DEFAULT = "the default"
 
 
@@ -49,13 +49,13 @@ class Chosen:
         if timeout is not None and not math.isfinite(timeout):
             raise click.UsageError("--timeout takes seconds.")
         return cls(
-            pairs(limits, "--limit"),
+            _by_cluster(limits, "--limit"),
             timeout,
             {
                 name.removeprefix(PREFIX): weight
                 for name, weight in pairs(priority, "--priority", "NAME=N", signed=True).items()
             },
-            pairs(capacities, "--capacity"),
+            _by_cluster(capacities, "--capacity"),
         )
 
 
@@ -70,6 +70,20 @@ class Effective:
     limits: Limits
     origins: Mapping[str, str]
     timeout_origin: str
+
+    def __str__(self) -> str:
+        """Return all of it in one line: each value and where it comes from."""
+        limits = self.limits
+        waiting = [
+            f"{name}={number} ({self.origins[name]})"
+            for name, number in sorted(limits.waiting.items())
+        ]
+        parts = [f"limits {', '.join(waiting)}"]
+        parts.append(f"a statistic is too old after {limits.timeout:g} s ({self.timeout_origin})")
+        for what, given in (("capacity", limits.capacity), ("priority", limits.weights)):
+            if given:
+                parts.append(f"{what} {', '.join(f'{name}={n}' for name, n in given.items())}")
+        return "; ".join(parts)
 
 
 def choosing(function: Function) -> Function:
@@ -112,36 +126,13 @@ def effective(
     """  # noqa: D205
     waiting = dict(LIMITS)
     origins = dict.fromkeys(waiting, _DEFAULT)
-    for found, origin in (
-        (_stored(storage), f"max_jobs_waiting {_STORAGE}"),
-        (_of_environment(environ), WAITING),
-        (chosen.waiting, "--limit"),
-    ):
-        waiting.update(found)
-        origins.update(dict.fromkeys(found, origin))
+    found = configured.waiting(storage, environ)
+    found |= {name: (number, "--limit") for name, number in chosen.waiting.items()}
+    waiting |= {name: number for name, (number, _) in found.items()}
+    origins |= {name: origin for name, (_, origin) in found.items()}
     seconds, timeout_origin = _timeout(storage, chosen, environ)
     limits = Limits(waiting, seconds, dict(chosen.capacity), dict(chosen.weights))
     return Effective(limits, origins, timeout_origin)
-
-
-def _stored(storage: Mapping[str, Any]) -> Mapping[str, int]:
-    found = storage.get("max_jobs_waiting", {})
-    if not isinstance(found, dict) or not all(
-        isinstance(name, str) and type(number) is int and number >= 0
-        for name, number in found.items()
-    ):
-        raise Misconfigured(f"max_jobs_waiting {_STORAGE} must be numbers by cluster")
-    return found
-
-
-def _of_environment(environ: Mapping[str, str]) -> Mapping[str, int]:
-    text = environ.get(WAITING, "")
-    found = numbers_by_name(text.split(",")) if text else {}
-    if found is None:
-        raise Misconfigured(
-            f"{WAITING} must be numbers by cluster, such as slurm=60,iris=3000, not {text!r}"
-        )
-    return found
 
 
 def _timeout(
@@ -151,23 +142,20 @@ def _timeout(
         return chosen.timeout, "--timeout"
     text = environ.get(AGE)
     if text:
-        return _seconds(_number(text), text, AGE), AGE
+        return configured.seconds(configured.number_in(text), AGE), AGE
     found = storage.get("timeout")
     if found is None:
         return TIMEOUT, _DEFAULT
-    origin = f"timeout {_STORAGE}"
-    return _seconds(found, found, origin), origin
+    origin = f"timeout {configured.STORAGE}"
+    return configured.seconds(found, origin), origin
 
 
-def _seconds(value: Any, given: Any, origin: str) -> float:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if not is_number or not 0 <= value < math.inf:
-        raise Misconfigured(f"{origin} must be seconds, not {given!r}")
-    return float(value)
-
-
-def _number(text: str) -> float | None:
-    try:
-        return float(text)
-    except ValueError:
-        return None
+def _by_cluster(texts: Sequence[str], flag: str) -> dict[str, int]:
+    """Return ``CLUSTER=N`` options as numbers by cluster. Raises UsageError."""
+    found: dict[str, int] = {}
+    for text in texts:
+        try:
+            found |= configured.numbers(text, flag)
+        except Misconfigured as error:
+            raise click.UsageError(f"{error}.") from None
+    return found

@@ -13,10 +13,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlstbx_cli.commands import options, period, recording
+from dlstbx_cli.commands import options, period, recording, rule_sets
 from dlstbx_cli.commands.base import Run, command
 from dlstbx_cli.commands.period import Given, Period
-from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.message import Message, Queue
 
 if TYPE_CHECKING:
@@ -56,12 +55,7 @@ mimas-plan --replay mimas-2026-11-25.jsonl"""
     metavar="FILE",
     help="Lines with cluster statistics to begin with; -: standard input, with DCIDs.",
 )
-@click.option(
-    "--rules",
-    multiple=True,
-    metavar="NAME",
-    help="Use only this set of rules; may be repeated (DLSTBX_RULES, separated by commas).",
-)
+@rule_sets.option
 @click.option(
     "--overrides",
     metavar="FILE",
@@ -141,7 +135,7 @@ def main_command(
         from dlstbx_cli.mimas.reasons import reasons
 
         lookup = _lookup(run, ispyb, recipes, given.period) if given.by_dcid else None
-        handlers = _handlers(rules)
+        handlers = rule_sets.handlers(rules)
         service = MimasService(
             partial(core.plan, zc=run.configuration.zocalo, handlers=handlers),
             lookup,
@@ -185,22 +179,6 @@ class _Recording:
         return recording.Records(directory, self.record_days, self.record_megabytes)
 
 
-def _handlers(rules: tuple[str, ...]) -> Any:
-    from dlstbx_cli.mimas.errors import UnknownHandlerError
-    from dlstbx_cli.mimas.registry import load_handlers
-
-    chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
-    try:
-        return load_handlers(chosen or None)
-    except UnknownHandlerError as error:
-        if rules:
-            raise click.UsageError(f"--rules: {error}") from None
-        raise Misconfigured(f"DLSTBX_RULES: {error}") from None
-    except ValueError as error:
-        # A site's rules that cannot be loaded would make a dead letter of every request.
-        raise Misconfigured(str(error)) from None
-
-
 def _lookup(
     run: Run, ispyb: str | None, recipes: str | None, chosen: Period
 ) -> Callable[[Any], Any]:
@@ -223,7 +201,7 @@ def _cloud(run: Run, logs: bool) -> Any:
 
     # Whatever else the log leaves out: this was asked for.
     cloud.logger.setLevel("INFO" if logs else "NOTSET")
-    return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage), time.time)
+    return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage, os.environ), time.time)
 
 
 def _tell(service: Any, path: str) -> None:

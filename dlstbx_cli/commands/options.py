@@ -110,21 +110,9 @@ def pairs(
     """
     numbers: dict[str, int] = {}
     for text in texts:
-        found = numbers_by_name([text], signed=signed)
-        if found is None:
-            raise click.UsageError(f"{flag} takes {form}, not {text!r}.")
-        numbers |= found
-    return numbers
-
-
-def numbers_by_name(texts: Sequence[str], *, signed: bool = False) -> dict[str, int] | None:
-    """Return ``NAME=N`` texts as whole numbers by name, None if one of them is none."""
-    form = _SIGNED if signed else _WHOLE
-    numbers = {}
-    for text in texts:
         name, _, number = text.partition("=")
-        if not name.strip() or not form.fullmatch(number):
-            return None
+        if not name.strip() or not (_SIGNED if signed else _WHOLE).fullmatch(number):
+            raise click.UsageError(f"{flag} takes {form}, not {text!r}.")
         numbers[name.strip()] = int(number)
     return numbers
 

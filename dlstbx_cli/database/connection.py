@@ -7,6 +7,7 @@ and telling that there is no database should not cost a fifth of a second.
 from __future__ import annotations
 
 import configparser
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -28,32 +29,40 @@ _READER = ("ispyb_sqlalchemy", ("username", "password", "host", "port", "databas
 _WRITER = ("ispyb_mariadb_sp", ("user", "pw", "host", "port", "db"))
 #: What the installed driver is called by; plain names mean MySQL's own driver, which ispyb brings.
 _DRIVERS = {"mysql": server.DRIVER, "mariadb": server.DRIVER}
-_SQLITE_SETTINGS = ("no such table", "not a database", "readonly database")
+_SQLITE_SETTINGS = ("no such table", "not a database", "readonly database", "malformed")
+#: An execution option of engines: it is a store of our own, not an ISPyB.
+_OURS = "dlstbx_store"
+_ANOTHER = "--state or DLSTBX_STATE names another one"
 
 
 class Contended(Unavailable):
     """Another transaction was in the way of this one, which was rolled back: begin it anew."""
 
 
-def connect(url: str, *, create: bool = False) -> Engine:
+def connect(url: str, *, create: bool = False, store: bool = False) -> Engine:
     """Return an engine for an SQLAlchemy URL; nothing is connected yet.
 
     ``mysql://`` and ``mariadb://`` use the driver that the package ``ispyb`` brings. An
     SQLite file must exist, unless *create* says that it may be made.
+
+    :param store: it is a store of our own, not an ISPyB, and may be made.
 
     Raises Misconfigured for a URL that is none, a driver that is not installed, and an
     SQLite file that does not exist.
     """
     from sqlalchemy import create_engine, exc
 
-    parsed = _parsed(url)
+    create = create or store
+    what = "state store's" if store else "database"
+    parsed = _parsed(url, what)
     on_file = _is_sqlite(parsed)
     options = _sqlite(parsed, create) if on_file else server.options(parsed, PATIENCE)
     try:
         # It takes a condition with a sub-query for none, and says so on stderr.
-        engine = create_engine(parsed, enable_from_linting=False, **options)
+        ours = {_OURS: store}
+        engine = create_engine(parsed, enable_from_linting=False, execution_options=ours, **options)
     except (exc.ArgumentError, ImportError, TypeError) as error:
-        raise Misconfigured(f"the database URL {shown(parsed)} cannot be used: {error}") from None
+        raise Misconfigured(f"the {what} URL {shown(parsed)} cannot be used: {error}") from None
     if not on_file:
         server.prepare(engine)
     return engine
@@ -143,20 +152,27 @@ def translated(engine: Engine) -> Iterator[None]:
     except (exc.DataError, exc.IntegrityError):
         raise
     except exc.SQLAlchemyError as error:
-        raise _translation(error, engine.url) from error
+        ours = bool(engine.get_execution_options().get(_OURS))
+        raise _translation(error, engine.url, ours) from error
 
 
-def _translation(error: Exception, url: URL) -> Exception:
+def _translation(error: Exception, url: URL, ours: bool) -> Exception:
     cause = getattr(error, "orig", None) or error
     reason = " ".join(str(cause).split())
-    where = f"database {shown(url)}"
-    if _is_sqlite(url) and "unable to open" in reason and not _file_of(url).exists():
-        return _no_file(url)
+    where = f"{'state store' if ours else 'database'} {shown(url)}"
+    if _is_sqlite(url) and "unable to open" in reason:
+        if ours:
+            return Misconfigured(
+                f"{where} cannot be opened: {_obstacle(_file_of(url))}; {_ANOTHER}"
+            )
+        if not _file_of(url).exists():
+            return _no_file(url)
     number = getattr(cause, "errno", None)
     if number == server.DEADLOCK:
         return Contended(f"{where}: {reason}; try again")
     if number in server.SETTINGS or any(words in reason for words in _SQLITE_SETTINGS):
-        return Misconfigured(f"{where}: {reason}; is this the URL of an ISPyB?")
+        advice = _ANOTHER if ours else "is this the URL of an ISPyB?"
+        return Misconfigured(f"{where}: {reason}; {advice}")
     if is_unknown_column(error):
         return Misconfigured(f"{where}: {reason}; its schema is too old for this version")
     return Unavailable(f"{where} is not available: {reason}; try again later")
@@ -168,7 +184,7 @@ def is_unknown_column(error: Exception) -> bool:
     return getattr(cause, "errno", None) == 1054 or "no such column" in str(cause)
 
 
-def _parsed(url: str) -> URL:
+def _parsed(url: str, what: str) -> URL:
     from sqlalchemy import exc, make_url
 
     try:
@@ -176,7 +192,7 @@ def _parsed(url: str) -> URL:
     except (exc.ArgumentError, ValueError):
         # The text may hold a password: it is not repeated.
         raise Misconfigured(
-            "the database URL is not one that SQLAlchemy knows, such as"
+            f"the {what} URL is not one that SQLAlchemy knows, such as"
             " sqlite:////path/ispyb.sqlite3 or mysql://user@host:3306/ispyb"
         ) from None
     return parsed.set(drivername=_DRIVERS.get(parsed.drivername, parsed.drivername))
@@ -184,6 +200,18 @@ def _parsed(url: str) -> URL:
 
 def _is_sqlite(url: URL) -> bool:
     return url.get_backend_name() == "sqlite"
+
+
+def _obstacle(path: Path) -> str:
+    """Return why SQLite cannot open a file, which it does not say itself."""
+    if path.is_dir():
+        return "it is a directory"
+    if not os.access(path.parent, os.W_OK | os.X_OK, effective_ids=True):
+        # It writes more files beside its own.
+        return f"the directory {path.parent} is not writable"
+    if path.exists() and not os.access(path, os.R_OK | os.W_OK, effective_ids=True):
+        return "the file is not readable and writable"
+    return "the file cannot be made there" if not path.exists() else "no reason is known"
 
 
 def _file_of(url: URL) -> Path:
@@ -213,7 +241,7 @@ def _make_directory(path: Path) -> None:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
-        raise Misconfigured(f"{path.parent} cannot be made: {error.strerror}") from None
+        raise Misconfigured(f"{path.parent} cannot be made: {error.strerror}; {_ANOTHER}") from None
 
 
 def _no_file(url: URL) -> Misconfigured:

@@ -29,6 +29,7 @@ from dlstbx_cli.database.inquiry import Inquiry, Reader, Source
 from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
+from dlstbx_cli.services import trace
 from dlstbx_cli.services.bounded import Bounded
 from dlstbx_cli.services.errors import Rejected
 
@@ -118,6 +119,8 @@ class Lookup:
                     found |= _collection_of(found["ispyb_processing_job"])
                 parameters |= {"ispyb_process": job, **found}
                 recipes = _recipes(request, found["ispyb_processing_job"])
+                if recipes:
+                    trace.found(recipe=recipes["recipes"][0])
                 origins = {name: reprocessing.SOURCES[name] for name in found}
             if parameters.get("ispyb_dcid") is not None:
                 source = Source(self._reader, connection)
@@ -148,6 +151,7 @@ class Lookup:
         self, source: Source, parameters: Mapping[str, Any], *, job_recipe: bool = False
     ) -> Inquiry:
         number = identifier(parameters["ispyb_dcid"], "ispyb_dcid")
+        trace.found(dcid=number)
         rows = source.rows_of(collection.query, number)
         row = _only(rows, "collection", f"DCID {number}")
         visit = _visit(number, row["imageDirectory"])

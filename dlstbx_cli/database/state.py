@@ -107,7 +107,7 @@ class JobState:
 
         Raises Misconfigured.
         """
-        return cls(connect(url, create=True))
+        return cls(connect(url, store=True))
 
     def entry(self, identity: str) -> Entry | None:
         """Return what is known of a request."""

@@ -27,6 +27,7 @@ from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
+from dlstbx_cli.services.trace import about
 
 STATISTICS_TOPIC = statistics.TOPIC
 #: Seconds between two looks at the store for what no message tells: a job that somebody else
@@ -37,7 +38,7 @@ logger = logging.getLogger(__name__)
 
 
 class Backlog:
-    """A filter's backlog: first in, first out per cluster; what has no room is passed on.
+    """A filter's backlog: in the order of the lines; what has no room is passed on.
 
     :param now: the time in seconds since the epoch.
     """
@@ -177,6 +178,10 @@ class StoredBacklog:
             {name: max(0.0, now - one.timestamp) for name, one in statistics.items()},
         )
 
+    def summary(self) -> tuple[int, int]:
+        """Return how many jobs were released by this run, and how many are held."""
+        return self._spent.total(), sum(self._store.clusters().values())
+
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:
             return policy.room(
@@ -195,12 +200,13 @@ class StoredBacklog:
 
 
 def _departure(entry: Entry) -> Departure:
-    logger.info(
-        "job %s released to %s",
-        entry.job.job,
-        entry.job.cluster,
-        extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
-    )
+    with about(entry.message):
+        logger.info(
+            "job %s released to %s",
+            entry.job.job,
+            entry.job.cluster,
+            extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
+        )
     try:
         return Departure(entry.message, sent_for(entry))
     except Rejected as error:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.held import configured
 from dlstbx_cli.services.held.statistics import is_number
 
 #: The keys of the plugin ``storage`` that are read, and those of an entry of the last one.
@@ -59,17 +60,26 @@ class CloudSettings:
         return self.quota * _FULL / 100
 
     @classmethod
-    def from_storage(cls, storage: Mapping[str, Any]) -> CloudSettings:
+    def from_storage(
+        cls, storage: Mapping[str, Any], environ: Mapping[str, str] | None = None
+    ) -> CloudSettings:
         """Return the settings in the plugin ``storage``; null is the same as absent.
 
-        Switched off, it is off whatever else there is. Raises Misconfigured, naming the key
-        and the entry.
+        Switched off, it is off whatever else there is.
+
+        :param environ: where ``DLSTBX_MAX_JOBS_WAITING`` stands in for, cluster by cluster,
+            the storage's ``max_jobs_waiting``, as it does for the backlog.
+
+        Raises Misconfigured, naming the key and the entry.
         """
         if not _switch(storage, "", default=False):
             return cls()
-        limits = {**LIMITS, **_limits(storage, "")}
+        given = configured.waiting(storage, environ or {})
+        limits = {**LIMITS, **{name: number for name, (number, _) in given.items()}}
         quota = _number(storage, "s3echo_quota", QUOTA)
-        timeout = _number(storage, "timeout", TIMEOUT)
+        timeout = TIMEOUT
+        if storage.get("timeout") is not None:
+            timeout = configured.seconds(storage["timeout"], f"timeout {configured.STORAGE}")
         return cls(True, quota, timeout, _entries(storage, limits))
 
 
@@ -97,7 +107,12 @@ def _entry(entry: Any, where: str, limits: Mapping[str, int]) -> Entry:
     offer = {key: _texts(entry, key, where) for key in ("beamlines", "visit_pattern")}
     if entry.get("recipes") is not None:
         offer["recipes"] = _texts(entry, "recipes", where)
-    own = {**limits, **_limits(entry, where)}
+    own = {
+        **limits,
+        **configured.numbers(
+            entry.get(configured.KEY), f"{where}{configured.KEY} {configured.STORAGE}"
+        ),
+    }
     return Entry(offer, own, _switch(entry, where, default=True))
 
 
@@ -107,18 +122,6 @@ def _switch(settings: Mapping[str, Any], where: str, default: bool) -> bool:
         return default
     if not isinstance(value, bool):
         raise _wrong(f"{where}cloudbursting", "true or false", value)
-    return value
-
-
-def _limits(settings: Mapping[str, Any], where: str) -> Mapping[str, int]:
-    value = settings.get("max_jobs_waiting")
-    if value is None:
-        return {}
-    if not isinstance(value, dict) or not all(
-        isinstance(name, str) and type(number) is int and number >= 0
-        for name, number in value.items()
-    ):
-        raise _wrong(f"{where}max_jobs_waiting", "numbers of jobs by cluster", value)
     return value
 
 

@@ -6,8 +6,8 @@ import os
 import select
 import sys
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
-from typing import BinaryIO, Protocol
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any, BinaryIO, Protocol
 
 from dlstbx_cli.services.errors import Unavailable
 from dlstbx_cli.services.message import Message
@@ -15,6 +15,8 @@ from dlstbx_cli.transport.envelope import render
 from dlstbx_cli.transport.link import EndOfInput, OutputClosed
 
 _CHUNK = 1 << 16
+#: Seconds that a reader may wait for a line before it looks whether it is to stop.
+_GLANCE = 0.1
 
 
 class Source(Protocol):
@@ -38,6 +40,22 @@ def source(lines: Iterable[bytes | Message]) -> Source:
     except (AttributeError, OSError):
         return _Items(lines)
     return _Descriptor(descriptor)
+
+
+def raw_lines(stream: Any, stopped: Callable[[], bool]) -> Iterator[bytes]:
+    """Yield the lines of a stream as they come, until it ends or *stopped* says so.
+
+    A signal is answered within a glance, however long the next line is not there. Nothing
+    may have been read from the stream before. Raises Unavailable.
+    """
+    reader = source(stream)
+    while not stopped():
+        try:
+            line = reader.read(_GLANCE)
+        except EndOfInput:
+            return
+        if isinstance(line, bytes):
+            yield line
 
 
 class _Items:

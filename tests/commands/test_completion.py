@@ -22,7 +22,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 def need(shell: str) -> None:
     if not shutil.which(shell):
-        pytest.skip(f"no {shell} here")
+        pytest.skip(f"no {shell} here (apt-get install {shell})")
 
 
 class Bash:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
@@ -18,6 +19,10 @@ class TestRecipeDispatch(ServiceContract):
 class TestMimasPlan(ServiceContract):
     command = "mimas-plan"
     queue = "mimas"
+
+
+class TestMimasRules(Contract):
+    command = "mimas-rules"
 
 
 class TestIspybCreateJob(ServiceContract):
@@ -72,6 +77,11 @@ class TestBacklogSimulate(ReadsLines):
 class TestMimasTrace(Contract):
     command = "mimas-trace"
     arguments: ClassVar[list[str]] = ["993677"]
+
+
+class TestMimasDiff(Contract):
+    command = "mimas-diff"
+    arguments: ClassVar[list[str]] = ["-", os.devnull]
 
 
 class TestQueuePut(ReadsLines):

@@ -8,9 +8,11 @@ import click
 import pytest
 
 from dlstbx_cli.commands.limits import Chosen, effective
+from dlstbx_cli.services.cloud_settings import CloudSettings
 from dlstbx_cli.services.errors import Misconfigured
 
 WAITING, AGE = "DLSTBX_MAX_JOBS_WAITING", "DLSTBX_BACKLOG_TIMEOUT"
+FORM = "must be numbers of jobs by cluster, such as slurm=60,iris=3000"
 STORED = "max_jobs_waiting in the Zocalo storage"
 
 
@@ -75,6 +77,39 @@ def test_a_configuration_of_another_form(environ: Any, storage: Any, named: str)
         effective(storage, Chosen(), environ)
 
 
+@pytest.mark.parametrize(
+    "given", ["slurm=-1", "slurm=x", "slurm", "=1", "a b\0=1", "slurm=" + "9" * 99]
+)
+def test_a_wrong_limit_is_told_alike_wherever_it_stands(given: str) -> None:
+    said = f"{FORM}, not "
+    with pytest.raises(click.UsageError, match=f"--limit {said}"):
+        Chosen.of([given])
+    with pytest.raises(Misconfigured, match=f"{WAITING} {said}"):
+        effective({}, Chosen(), {WAITING: given})
+    name, _, number = given.partition("=")
+    storage = {"max_jobs_waiting": {name: int(number) if number.strip("-").isdigit() else number}}
+    with pytest.raises(Misconfigured, match=f"{STORED} {said}"):
+        effective(storage, Chosen(), {})
+    with pytest.raises(Misconfigured, match=f"{STORED} {said}"):
+        CloudSettings.from_storage({"cloudbursting": True, **storage})
+    with pytest.raises(Misconfigured, match=f"{WAITING} {said}"):
+        CloudSettings.from_storage({"cloudbursting": True}, {WAITING: given})
+
+
+def test_the_cloud_takes_the_same_limits() -> None:
+    entry = {"beamlines": ["i03"], "visit_pattern": ["mx"]}
+    storage = {
+        "cloudbursting": True,
+        "max_jobs_waiting": {"slurm": 5, "iris": 7},
+        "zocalo.mimas.cloud": [entry, {**entry, "max_jobs_waiting": {"slurm": 1}}],
+    }
+    own, other = CloudSettings.from_storage(storage, {WAITING: "slurm=6"}).entries
+    assert own.limits == {"slurm": 6, "iris": 7}
+    assert other.limits == {"slurm": 1, "iris": 7}
+    (first, _) = CloudSettings.from_storage(storage).entries
+    assert first.limits == {"slurm": 5, "iris": 7}
+
+
 def test_priorities_may_be_negative() -> None:
     chosen = Chosen.of(priority=["i03=5", "mx1-1=-10", "ispyb-x=+2"])
     assert chosen.weights == {"i03": 5, "mx1-1": -10, "x": 2}
@@ -88,9 +123,10 @@ def test_priorities_may_be_negative() -> None:
         ({"priority": ["i03=--1"]}, "--priority takes NAME=N"),
         ({"priority": ["=1"]}, "--priority takes NAME=N"),
         ({"priority": ["i03=" + "9" * 5000]}, "--priority takes NAME=N"),
-        ({"limits": ["slurm=-1"]}, "--limit takes CLUSTER=N"),
-        ({"limits": ["slurm=+1"]}, "--limit takes CLUSTER=N"),
-        ({"capacities": ["slurm=-1"]}, "--capacity takes CLUSTER=N"),
+        ({"limits": ["slurm=-1"]}, f"--limit {FORM}, not 'slurm=-1'"),
+        ({"limits": ["slurm=+1"]}, f"--limit {FORM}"),
+        ({"limits": ["slurm"]}, f"--limit {FORM}"),
+        ({"capacities": ["slurm=-1"]}, f"--capacity {FORM}"),
         ({"timeout": float("nan")}, "--timeout takes seconds"),
     ],
 )

@@ -127,7 +127,9 @@ def main_command(
     overridden = Overridden()
     show = _View(serving.prints, commands, tree, explain, as_json).chosen()
     if statistics == "-" and not given.by_dcid:
-        raise click.UsageError("--statistics - reads standard input: it goes with DCIDs.")
+        raise click.UsageError(
+            "--statistics - reads standard input: it goes with DCIDs or --since."
+        )
 
     def make() -> Any:
         from dlstbx_cli.mimas import core

@@ -73,6 +73,11 @@ def main_command(
         f"pause {number}: {pause.kind} {pause.name} until {shown(pause.until)},"
         f" {backlogs.counted(kept_by_it.jobs, 'held job')} of it"
     )
+    if not kept_by_it.jobs and not store.is_known(pause.kind, pause.name):
+        run.say(
+            f"no job of the {pause.kind} {pause.name} has been held so far: is the name right?"
+            f" backlog-resume {number} ends the pause"
+        )
     return DONE
 
 

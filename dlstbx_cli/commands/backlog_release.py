@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import sys
 import time
 from functools import cache
 from typing import TYPE_CHECKING, Any
@@ -107,6 +108,7 @@ def _check(serving: Serving, explain: bool, **given: Any) -> None:
 
 def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait: float) -> int:
     from dlstbx_cli.commands import statistics_in
+    from dlstbx_cli.commands.backlogs import counted
     from dlstbx_cli.commands.serving import serve
     from dlstbx_cli.services.backlog import Backlog, StoredBacklog
     from dlstbx_cli.transport.driver import Way
@@ -130,4 +132,9 @@ def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait
             code = statistics_in.take(run, make, stop)
         if code == TRY_AGAIN or stop.requested:
             return code
-    return max(code, serve(run, make, serving))
+    code = max(code, serve(run, make, serving))
+    if serving.way is Way.ONCE and sys.stderr.isatty():
+        gone, held = make().summary()
+        why = " (backlog-release --explain says why)" if held else ""
+        run.say(f"released {counted(gone)}, {counted(held)} held{why}")
+    return code

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
@@ -31,6 +32,8 @@ from dlstbx_cli.services.message import Message
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine, Executable
+
+logger = logging.getLogger(__name__)
 
 Result = TypeVar("Result")
 
@@ -63,6 +66,7 @@ class HeldJobs:
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
         self._pruned = float(-_DAY)
+        self._file: tuple[int, int] | None = None
 
     @classmethod
     def at(cls, url: str) -> Self:
@@ -275,9 +279,15 @@ class HeldJobs:
         return reading(self._engine)
 
     def _prepare(self) -> None:
-        if time.monotonic() - self._pruned < _DAY:
+        fresh = time.monotonic() - self._pruned < _DAY
+        if fresh and self._file == store.identity(self._engine):
             return
+        if fresh:
+            # What would be written to a file that has been removed would be lost.
+            logger.warning("the state store has been removed or replaced: it is opened anew")
+            self._engine.dispose()
         store.prepare(self._engine, METADATA)
+        self._file = store.identity(self._engine)
         before = now() - 1000 * KEPT * _DAY
         with writing(self._engine) as connection:
             ended = JOBS.c.state.in_([RELEASED, CANCELLED])

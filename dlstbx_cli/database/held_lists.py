@@ -164,6 +164,12 @@ class HeldLists(HeldJobs):
                 for pause in pauses
             ]
 
+    def is_known(self, kind: str, name: str) -> bool:
+        """Tell whether any job of a beamline, visit or recipe is held, or has been."""
+        found = select(JOBS.c.id).where(is_named(JOBS.c[kind], kind, name)).limit(1)
+        with self._looking() as connection:
+            return connection.execute(found).first() is not None
+
     def pauses_since(self, begin: float | None) -> list[Pause]:
         """Return all pauses that there have been, first made first.
 

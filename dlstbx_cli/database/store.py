@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from sqlalchemy import exc, inspect
@@ -53,6 +54,17 @@ def _complete(connection: Connection, table: Table) -> None:
 
 def _columns(connection: Connection, table: Table) -> set[str]:
     return {str(column["name"]) for column in inspect(connection).get_columns(table.name)}
+
+
+def identity(engine: Engine) -> tuple[int, int] | None:
+    """Return which file an SQLite engine's URL names now; None if there is none."""
+    if engine.dialect.name != "sqlite" or not engine.url.database:
+        return None
+    try:
+        found = Path(engine.url.database).stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def now() -> int:

@@ -178,6 +178,10 @@ class StoredBacklog:
             {name: max(0.0, now - one.timestamp) for name, one in statistics.items()},
         )
 
+    def summary(self) -> tuple[int, int]:
+        """Return how many jobs were released by this run, and how many are held."""
+        return self._spent.total(), sum(self._store.clusters().values())
+
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:
             return policy.room(

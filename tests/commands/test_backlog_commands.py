@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import subprocess
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -395,6 +397,14 @@ class TestHold:
         assert (pause["owner"], pause["reason"]) == ("eve", "detector tests")
         assert pause["until"] == time.time() + left
 
+    def test_a_name_that_no_job_has_is_doubted(self, store: HeldJobs) -> None:
+        outcome = run("backlog-hold", "i3", "--until", "2h", "--reason", "tests")
+        assert "no job of the recipe i3 has been held so far" in outcome.err
+        assert "backlog-resume 1 ends the pause" in outcome.err
+        run("backlog-cancel", "--all", "--reason", "x")
+        outcome = run("backlog-hold", "I03", "--until", "2h", "--reason", "tests")
+        assert "is the name right" not in outcome.err
+
     def test_it_keeps_what_it_names_and_ends_by_itself(self, store: HeldJobs, clock: Any) -> None:
         outcome = run("backlog-hold", "i03", "--until", "2h", "--reason", "tests")
         assert "3 held jobs of it" in outcome.err
@@ -627,6 +637,21 @@ class TestExplain:
             outcome = run("backlog-release", *arguments)
             assert outcome.code == 78
             assert variable in outcome.err
+
+
+def test_a_person_is_told_what_one_run_has_done(home: Path) -> None:
+    jobs = HeldJobs.at(f"sqlite:///{home}/state.sqlite3")
+    for number in (1, 2, 3):
+        hold(jobs, number)
+    ears, mouth = pty.openpty()
+    options = {"stdin": subprocess.DEVNULL, "stderr": mouth}
+    process = start("backlog-release", "--once", "--capacity", "slurm=2", **options)
+    assert process.wait(timeout=30) == 0
+    said = os.read(ears, 10_000).decode()
+    os.close(ears)
+    os.close(mouth)
+    assert "released 2 jobs, 1 job held (backlog-release --explain says why)" in said
+    assert "held (" not in run("backlog-release", "--once").err
 
 
 class TestStatisticsOnStandardInput:

@@ -206,6 +206,16 @@ def test_a_claim_that_nobody_renews_is_taken_over(
     assert [entry.job.job for entry in store.abandoned()] == [1]
 
 
+def test_a_store_that_is_removed_loses_nothing_more(tmp_path: Any) -> None:
+    store = HeldJobs.at(f"sqlite:///{tmp_path}/state.sqlite3")
+    store.hold(*job(1))
+    for path in tmp_path.glob("state.sqlite3*"):
+        path.unlink()
+    assert store.hold(*job(2))
+    other = HeldJobs.at(f"sqlite:///{tmp_path}/state.sqlite3")
+    assert [entry.job.job for entry in other.entries()] == [2]
+
+
 def test_what_was_sent_while_the_store_was_away_is_noted_before_more_goes(
     store: HeldJobs, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -92,7 +92,9 @@ def _judged(known: Room, timeout: float) -> Room:
         waiting = known.waiting + known.in_flight
         free = max(0, known.limit - waiting)
         if not free:
-            refusal = f"{waiting} jobs wait, its limit is {known.limit}"
+            # The cluster itself does not show these yet: a person who looks there sees fewer.
+            lately = f" ({known.in_flight} of them just released)" if known.in_flight else ""
+            refusal = f"{waiting} jobs wait{lately}, its limit is {known.limit}"
     return Room(free, refusal, known.waiting, known.limit, known.age, known.in_flight)
 
 

@@ -26,10 +26,10 @@ DETECTORS = ("eiger", "pilatus", "unknown")
 EXAMPLES = """\
 mimas-rules
 mimas-rules --beamline i03 --event end --class gridscan
-mimas-rules | jq -r 'select(.own | not) | .rule'
-mimas-rules --markdown > RULES.md
+mimas-rules | jq -r 'select(.set == "dlstbx-i19") | .rule'
+mimas-rules --markdown > rules.md
 mimas-rules --check
-mimas-rules --check | jq -c 'select(.scenario) | .scenario' | mimas-plan --explain
+mimas-rules --check | jq -c '.scenario//empty' | mimas-plan --explain
 mimas-rules --overrides"""
 
 

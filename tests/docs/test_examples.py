@@ -20,7 +20,7 @@ REJECTING = ('echo \'{"dcid": 0',)
 #: Examples that show what differs, and so do not end with 0 either.
 DIFFERING = ("mimas-diff before", "mimas-diff --summary")
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
+SILENT = ("queue-put", ".jsonl", ".md", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -45,6 +45,11 @@ BEFORE = {
     "backlog-simulate.1": ["backlog-release --once < /dev/null"],
     "mimas-plan.1": [
         "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
+    ],
+    "mimas-rules.1": [
+        "printf '%s\n' '[[override]]' 'beamline = \"i03\"' 'action = \"hold\"' 'reason = \"x\"'"
+        " 'owner = \"me\"' 'until = 2026-11-25T12:00:00Z' > overrides.toml",
+        "export DLSTBX_OVERRIDES=overrides.toml",
     ],
     "mimas-trace.1": _BACKLOG,
     "mimas-diff.1": [
@@ -93,8 +98,9 @@ def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
     hook = "RunAt" in command or command.startswith(("export", "source"))
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
+    sound = command.startswith("mimas-rules --check")  # there is nothing to be found
     done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
-    return sends or hook or back or done or command.endswith(SILENT)
+    return sends or hook or back or done or sound or command.endswith(SILENT)
 
 
 def test_services_listen_until_they_are_told_to_stop(

@@ -76,7 +76,7 @@ def _release(
                 except Rejected as error:
                     queue, now = StoredBacklog.queue, time.time()
                     link.send([dead_letter(entry.message, queue, str(error), run.name, now)])
-                    run.say(f"job {number}: {error} (see dlq-ls)")
+                    run.say(f"job {number}: {error} (see dlq-ls)", entry.message)
                     refused.add(number)
                 store.released([number])
     except Unavailable as error:

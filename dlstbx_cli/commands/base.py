@@ -8,17 +8,24 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable, Sequence
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import click
 
 from dlstbx_cli.services.errors import Misconfigured, Rejected, Unavailable
 
+if TYPE_CHECKING:
+    from dlstbx_cli.services.message import Message
+
 #: Exit codes, as in every man page (75 and 78 are sysexits' EX_TEMPFAIL and EX_CONFIG).
 DONE, REJECTED, USAGE, TRY_AGAIN, CONFIGURATION = 0, 1, 2, 75, 78
+
+#: The variable by which a shell asks for completions (``bash_complete`` and so on). One for
+#: all commands, so that one script is enough, see ``dlstbx-completion``.
+COMPLETE = "_DLSTBX_COMPLETE"
 
 EXIT_STATUS = """\b
 Exit status:
@@ -45,13 +52,19 @@ class Run:
 
         return Configuration(self.environments, notice=self.say)
 
-    def say(self, text: str) -> None:
-        """Tell a person something, on stderr."""
+    def say(self, text: str, message: Message | None = None) -> None:
+        """Tell a person something, on stderr.
+
+        :param message: what it is about, if that is none that is in hand anyway.
+        """
         if self.log_format == "json":
             import logging
 
+            from dlstbx_cli.services.trace import about
+
             # For a log collector, our own words are a log record like any other.
-            logging.getLogger("dlstbx_cli").warning(text)
+            with about(message) if message else nullcontext():
+                logging.getLogger("dlstbx_cli").warning(text)
         else:
             say(self.name, text)
 
@@ -94,10 +107,14 @@ class Command(click.Command):
         **extra: Any,
     ) -> NoReturn:
         """Run the command and exit with its code."""
-        del prog_name, standalone_mode
+        del prog_name, complete_var, standalone_mode
         name = str(self.name)
+        if COMPLETE in os.environ:
+            from dlstbx_cli.commands.completing import prepare
+
+            prepare(self)
         try:
-            code = super().main(args, name, complete_var, standalone_mode=False, **extra)
+            code = super().main(args, name, COMPLETE, standalone_mode=False, **extra)
         except Exception as error:  # the boundary: nothing is thrown past it
             code = _end(name, error, sys.argv[1:] if args is None else args)
         except KeyboardInterrupt:
@@ -180,14 +197,37 @@ def _end(name: str, error: Exception, arguments: Sequence[str]) -> int:
         return error.exit_code
     if isinstance(error, click.Abort):
         return 130
-    if any(argument.startswith("-v") and "vv" in argument for argument in arguments):
+    whole = any(argument.startswith("-v") and "vv" in argument for argument in arguments)
+    text, code = _verdict(error, name)
+    if _as_json(arguments):
+        _log(name, text, error if whole else None)
+        return code
+    if whole:
         import traceback
 
         with suppress(OSError, ValueError):
             sys.stderr.write(_discreet("".join(traceback.format_exception(error))))
-    text, code = _verdict(error, name)
     say(name, text)
     return code
+
+
+def _as_json(arguments: Sequence[str]) -> bool:
+    """Tell whether logs are to be JSON, even if the arguments are wrong otherwise."""
+    texts = [arg.partition("=")[2] for arg in arguments if arg.startswith("--log-format=")]
+    named = [place for place, arg in enumerate(arguments) if arg == "--log-format"]
+    texts += [text for place in named for text in arguments[place + 1 : place + 2]]
+    return texts[-1:] == ["json"]
+
+
+def _log(name: str, text: str, error: Exception | None) -> None:
+    """Say why a command ends as a record of its log."""
+    import logging
+
+    from dlstbx_cli.commands.logs import start_logging
+
+    start_logging(name, 0, "json")
+    extra = {"action": "end"}
+    logging.getLogger("dlstbx_cli").error(" ".join(text.split()), exc_info=error, extra=extra)
 
 
 def _verdict(error: Exception, name: str) -> tuple[str, int]:

@@ -143,7 +143,7 @@ def _deliver(
 ) -> int:
     if run.verbosity:
         for message in messages:
-            run.say(json.dumps(message.body))
+            run.say(json.dumps(message.body), message)
     if to_stdout:
         from dlstbx_cli.transport.envelope import render
 
@@ -162,7 +162,7 @@ def _deliver(
         if drop or reason:
             path = _store(run, message, drop_dir, patience)
             done = f"stored in {path}" + (f", not sent: {reason}" if reason else "")
-        run.say(f"{_words(message)}: {done}")
+        run.say(f"{_words(message)}: {done}", message)
     return 0
 
 
@@ -225,7 +225,7 @@ def _store(run: Run, message: Message, option: str | None, patience: _Patience) 
         )
     except (Misconfigured, Unavailable) as error:
         home: Path = run.configuration.home / "drop"
-        run.say(f"{error}; trying {home}")
+        run.say(f"{error}; trying {home}", message)
     try:
         return patience.store(str(home), lambda: store(message, home))
     except Unavailable as error:

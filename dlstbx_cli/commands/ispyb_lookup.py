@@ -40,6 +40,8 @@ def main_command(
     parameters that recipe-dispatch fills into recipes.
     """
     from dlstbx_cli.database.lookup import Lookup
+    from dlstbx_cli.services.message import Message, Queue
+    from dlstbx_cli.services.trace import about
     from dlstbx_cli.transport.stop import Stop
 
     if as_json and not explain:
@@ -49,16 +51,18 @@ def main_command(
     rejected = False
     with Stop() as stop:
         for place, text in _ids(run, ids, stop):
-            try:
-                request, origins = lookup.explained({"parameters": {key: options.identifier(text)}})
-            except Rejected as error:
-                run.say(f"{place}: {error}")
-                rejected = True
+            request = {"parameters": {key: options.identifier(text)}}
+            with about(Message(Queue("ispyb-lookup"), request), place=place):
+                try:
+                    known, origins = lookup.explained(request)
+                except Rejected as error:
+                    run.say(f"{place}: {error}")
+                    rejected = True
+                    continue
+            if explain:
+                _explain(known["parameters"], origins, as_json)
             else:
-                if explain:
-                    _explain(request["parameters"], origins, as_json)
-                else:
-                    _print(request["parameters"])
+                _print(known["parameters"])
     return REJECTED if rejected else 0
 
 

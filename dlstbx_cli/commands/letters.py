@@ -42,7 +42,7 @@ def selected(ids: tuple[str, ...], reason: str | None, everything: bool) -> Sele
 
 def fields(letter: DeadLetter) -> dict[str, Any]:
     """Return what is listed of a letter, for people and for programs."""
-    from dlstbx_cli.transport.trace import trace
+    from dlstbx_cli.services.trace import trace
 
     traced = trace(letter.message)
     return {
@@ -52,7 +52,7 @@ def fields(letter: DeadLetter) -> dict[str, Any]:
         "rejected_by": letter.rejected_by,
         "rejected_at": letter.rejected_at,
         "dcid": traced.get("dcid"),
-        "recipe": _recipe(letter.message.body),
+        "recipe": traced.get("recipe"),
         "recipe_id": traced.get("recipe_id"),
         "attempts": letter.attempts,
     }
@@ -85,17 +85,6 @@ def take_out(
         count = sum(1 for _ in take(link, queue, chosen.takes, act, stop))
     run.say(f"{done} {count} dead letter{'' if count == 1 else 's'}")
     return DONE if count or chosen.everything else REJECTED
-
-
-def _recipe(body: Any) -> str | None:
-    """Return the recipes that a request names, or the one of a job that it asks for."""
-    if not isinstance(body, dict):
-        return None
-    inner = body.get("payload", body.get("content", body))
-    named = inner.get("recipes", inner.get("recipe")) if isinstance(inner, dict) else None
-    if isinstance(named, list):
-        return ", ".join(map(str, named)) or None
-    return named if isinstance(named, str) else None
 
 
 def pretty(letter: DeadLetter) -> str:

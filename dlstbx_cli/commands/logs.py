@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 
+from dlstbx_cli.services.trace import in_hand
 from dlstbx_cli.urls import without_password
 
 _USUAL = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
@@ -40,16 +41,31 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "command": self.command,
             "message": without_password(record.getMessage()),
-            **{key: value for key, value in vars(record).items() if key not in _USUAL},
+            **{key: _discreet(value) for key, value in vars(record).items() if key not in _USUAL},
         }
         if record.exc_info:
             entry["traceback"] = without_password(self.formatException(record.exc_info))
         return json.dumps(entry, default=str)
 
 
+class InHand(logging.Filter):
+    """Adds to every record what is known of the message in hand."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        """Let every record pass; what it says itself counts for more."""
+        for name, value in in_hand().items():
+            vars(record).setdefault(name, value)
+        return True
+
+
+def _discreet(value: object) -> object:
+    return without_password(value) if isinstance(value, str) else value
+
+
 def start_logging(command: str, verbosity: int, log_format: str) -> None:
     """Send our records to stderr: warnings, with -v what is done, with -vv everything."""
     handler = logging.StreamHandler(sys.stderr)
+    handler.addFilter(InHand())
     handler.setFormatter((JsonFormatter if log_format == "json" else TextFormatter)(command))
     logger = logging.getLogger("dlstbx_cli")
     logger.handlers = [handler]

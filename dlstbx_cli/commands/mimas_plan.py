@@ -6,16 +6,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from dlstbx_cli.commands import options, recording
+from dlstbx_cli.commands import options, period, recording, rule_sets
 from dlstbx_cli.commands.base import Run, command
-from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.commands.period import Given, Period
 from dlstbx_cli.services.message import Message, Queue
 
 if TYPE_CHECKING:
@@ -27,6 +27,7 @@ mimas-plan 993677
 mimas-plan 993677 | jq
 mimas-plan --event all --commands 993677
 mimas-plan --explain 993677
+mimas-plan --since 7d --beamline i03 > plans.jsonl
 mimas-plan --rules dlstbx-mx < scenarios.jsonl
 mimas-plan --listen --record /var/lib/dlstbx/records
 mimas-plan --replay mimas-2026-11-25.jsonl"""
@@ -38,7 +39,7 @@ mimas-plan --replay mimas-2026-11-25.jsonl"""
     type=click.Choice([*EVENTS, "all"]),
     default="end",
     show_default=True,
-    help="The event to plan for, with DCIDs as arguments.",
+    help="The event to plan for, with DCIDs or --since.",
 )
 @click.option("--commands", is_flag=True, help="Print commands that could be pasted into a shell.")
 @click.option("--tree", is_flag=True, help="A tree by rule, as at a terminal, also on a pipe.")
@@ -54,12 +55,7 @@ mimas-plan --replay mimas-2026-11-25.jsonl"""
     metavar="FILE",
     help="Lines with cluster statistics to begin with; -: standard input, with DCIDs.",
 )
-@click.option(
-    "--rules",
-    multiple=True,
-    metavar="NAME",
-    help="Use only this set of rules; may be repeated (DLSTBX_RULES, separated by commas).",
-)
+@rule_sets.option
 @click.option(
     "--overrides",
     metavar="FILE",
@@ -93,6 +89,7 @@ mimas-plan --replay mimas-2026-11-25.jsonl"""
     metavar="FILE",
     help="Plan anew what these records were about; may be repeated; -: standard input.",
 )
+@period.options
 @options.service
 @options.ispyb
 @options.recipes
@@ -125,19 +122,18 @@ def main_command(
     from dlstbx_cli.services.mimas import MimasService
 
     records = _Recording(**{name: others.pop(name) for name in _RECORDING})
+    given = Given(dcids, replay, Period(run, **{name: others.pop(name) for name in period.NAMES}))
     serving = Serving(**others)
     show = _View(serving.prints, commands, tree, explain, as_json).chosen()
-    if statistics == "-" and not dcids:
+    if statistics == "-" and not given.by_dcid:
         raise click.UsageError("--statistics - reads standard input: it goes with DCIDs.")
-    if replay and dcids:
-        raise click.UsageError("--replay plans what is in its files: it goes without DCIDs.")
 
     def make() -> Any:
         from dlstbx_cli.mimas import core
         from dlstbx_cli.mimas.reasons import reasons
 
-        lookup = _lookup(run, ispyb, recipes) if dcids else None
-        handlers = _handlers(rules)
+        lookup = _lookup(run, ispyb, recipes, given.period) if given.by_dcid else None
+        handlers = rule_sets.handlers(rules)
         service = MimasService(
             partial(core.plan, zc=run.configuration.zocalo, handlers=handlers),
             lookup,
@@ -152,7 +148,7 @@ def main_command(
 
     # A dead letter is no plan: its reason stands on stderr, and its line is left out.
     quiet: dict[str, Any] = {"emit": _nowhere, "pass_on": _nowhere} if show else {}
-    messages = _requests(dcids, event) if dcids else recording.replayed(replay) if replay else None
+    messages = given.messages(EVENTS if event == "all" else (event,))
     return serve(run, make, serving, Filtering(messages, _adopt, **quiet))
 
 
@@ -181,30 +177,20 @@ class _Recording:
         return recording.Records(directory, self.record_days, self.record_megabytes)
 
 
-def _handlers(rules: tuple[str, ...]) -> Any:
-    from dlstbx_cli.mimas.errors import UnknownHandlerError
-    from dlstbx_cli.mimas.registry import load_handlers
-
-    chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
-    try:
-        return load_handlers(chosen or None)
-    except UnknownHandlerError as error:
-        if rules:
-            raise click.UsageError(f"--rules: {error}") from None
-        raise Misconfigured(f"DLSTBX_RULES: {error}") from None
-    except ValueError as error:
-        # A site's rules that cannot be loaded would make a dead letter of every request.
-        raise Misconfigured(str(error)) from None
-
-
-def _lookup(run: Run, ispyb: str | None, recipes: str | None) -> Callable[[Any], Any]:
+def _lookup(
+    run: Run, ispyb: str | None, recipes: str | None, chosen: Period
+) -> Callable[[Any], Any]:
     from dlstbx_cli.database.lookup import Lookup
     from dlstbx_cli.recipes import RecipeDirectory
     from dlstbx_cli.services.mimas import RecipeScenarios
 
     store = RecipeDirectory(run.configuration.recipes(recipes))
+    engine = options.engine(run, ispyb)
+    scenarios = RecipeScenarios(Lookup(engine), store)
+    if chosen.given:
+        return chosen.answered_by(engine, scenarios)
     # One look-up serves all events of a collection.
-    return lru_cache(maxsize=1)(RecipeScenarios(Lookup(options.engine(run, ispyb)), store))
+    return lru_cache(maxsize=1)(scenarios)
 
 
 def _cloud(run: Run, logs: bool) -> Any:
@@ -235,13 +221,6 @@ def _tell(service: Any, path: str) -> None:
                 service.observe(message)
         except Rejected as error:
             raise click.UsageError(f"--statistics {path}: line {number}: {error}.") from None
-
-
-def _requests(dcids: tuple[str, ...], event: str) -> Iterator[Message]:
-    for dcid in dcids:
-        for name in EVENTS if event == "all" else (event,):
-            body = {"ispyb_dcid": options.identifier(dcid), "event": name}
-            yield Message(Queue("mimas"), body)
 
 
 def _adopt(record: dict[str, Any]) -> Message | None:
@@ -333,5 +312,5 @@ def _print_explanation(explanation: Any) -> None:
 
 
 def _print_records(explanation: Any) -> None:
-    for record in explanation.records():
-        click.echo(json.dumps(record))
+    if lines := [json.dumps(record) for record in explanation.records()]:
+        click.echo("\n".join(lines))

@@ -20,7 +20,7 @@ EXAMPLES = """\
 mimas-trace 993677
 mimas-trace --job 5
 mimas-trace 993677 | jq -r .verdict//empty
-mimas-trace --json 993677 | jq -r 'select(.stage == "held") | .reason'"""
+mimas-trace 993677 | jq -r 'select(.stage == "held").reason'"""
 
 
 @command("mimas-trace", EXAMPLES)

@@ -27,6 +27,8 @@ _MINUTE, _HOUR = 60.0, 3600.0
 LAST = 10
 #: Dead letters of a queue that are looked at: who has more of them needs no list.
 _LETTERS = 1000
+#: Seconds after which dead letters are read again, though there are as many as before.
+_AGAIN = 30.0
 #: A look takes at most this part of the time: the view is not to be the load that it shows.
 _PART = 0.1
 #: Seconds without an answer, after which that is said.
@@ -118,14 +120,16 @@ class Queues:
         self._url = url
         self._broker: Broker | None = None
         self._history: deque[tuple[float, dict[str, int]]] = deque()
-        self._letters: tuple[Any, list[Any]] = (None, [])
+        self._letters: list[dict[str, Any]] = []
+        self._mark: Any = None
+        self._read = 0.0
 
     def look(self, now: float) -> Mapping[str, Any]:
         """Return the queues that are not empty, and the last dead letters."""
         try:
             states = self._connected().states()
             self._note(states, now)
-            letters = self._last_letters(states)
+            letters = self._last_letters(states, now)
         except Exception:
             self._close()
             raise
@@ -162,22 +166,23 @@ class Queues:
             change = round((_depth(state) - depths.get(state.name, 0)) * 60 / (now - begin), 1)
         return {"queue": record.pop("name"), **record, "change": change}
 
-    def _last_letters(self, states: list[QueueState]) -> list[Any]:
+    def _last_letters(self, states: list[QueueState], now: float) -> list[dict[str, Any]]:
         """Return the last dead letters; they are read again when there are others."""
         from dlstbx_cli.commands.letters import fields
         from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
 
         dead = [state for state in states if state.name.startswith(PREFIX)]
         mark = [(state.name, _depth(state), state.oldest) for state in dead]
-        if mark != self._letters[0]:
+        if mark != self._mark or not self._read <= now < self._read + _AGAIN:
             found = [
                 DeadLetter.of(message, state.name)
                 for state in dead
                 for message in self._connected().peek(state.name, _LETTERS)
             ]
             found.sort(key=lambda letter: letter.rejected_at or 0)
-            self._letters = mark, [fields(letter) for letter in found[-LAST:]]
-        return self._letters[1]
+            self._letters = [fields(letter) for letter in found[-LAST:]]
+            self._mark, self._read = mark, now
+        return self._letters
 
 
 class Backlog:

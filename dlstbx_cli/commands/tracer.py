@@ -306,7 +306,9 @@ class Tracer:
             found = list(concerned.dead(broker, scope.concerns))
             if broker.browses():
                 return found + list(concerned.waiting(broker, scope.concerns))
-        self.unavailable[QUEUES] = "this broker cannot be browsed: only its dead letters were"
+        self.unavailable[QUEUES] = (
+            "this broker cannot be browsed: only its dead letters were looked at"
+        )
         return found
 
     def _stored(self, scope: Scope) -> list[Event]:

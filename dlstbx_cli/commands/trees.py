@@ -11,6 +11,7 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 from rich.tree import Tree
 
 from dlstbx_cli import mimas
@@ -71,7 +72,10 @@ def task_line(task: mimas.Invocation) -> str:
 def print_table(
     columns: Sequence[str], rows: Iterable[Sequence[Any]], onto: Console | None = None
 ) -> None:
-    """Print a table; None is shown as a dash, numbers stand to the right."""
+    """Print a table; None is shown as a dash, numbers stand to the right.
+
+    Only a Text may have several lines.
+    """
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     body = [list(row) for row in rows]
     for place, column in enumerate(columns):
@@ -79,8 +83,14 @@ def print_table(
         # What a row is called by must be readable whole, however narrow the terminal.
         table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
     for row in body:
-        table.add_row(*("-" if value is None else escape(printable(str(value))) for value in row))
+        table.add_row(*map(_cell, row))
     (onto or console()).print(table)
+
+
+def _cell(value: Any) -> Text | str:
+    if isinstance(value, Text):  # ours, as it is
+        return value
+    return "-" if value is None else escape(printable(str(value)))
 
 
 def printable(text: str) -> str:

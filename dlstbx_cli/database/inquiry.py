@@ -62,12 +62,16 @@ class Reader:
 
 
 class Source:
-    """A connection to read from, and what was read there for many look-ups at a time."""
+    """A connection to read from, and what was read for many look-ups at a time.
+
+    Beside the rows that is what stands in visits, by directory and the names that count there.
+    """
 
     def __init__(self, reader: Reader, connection: Connection) -> None:
         self._reader = reader
         self._connection = connection
         self._ahead: dict[Builder, dict[int, list[Joined]]] = {}
+        self.contents: dict[tuple[str, frozenset[str]], VisitContents] = {}
 
     def rows(self, builder: Builder, **values: Any) -> list[Joined]:
         """Return the joined rows of a query. Raises Rejected, SQLAlchemy's errors."""

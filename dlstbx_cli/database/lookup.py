@@ -29,6 +29,7 @@ from dlstbx_cli.database.inquiry import Inquiry, Reader, Source
 from dlstbx_cli.database.paths import VisitPath
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
+from dlstbx_cli.services import trace
 from dlstbx_cli.services.bounded import Bounded
 from dlstbx_cli.services.errors import Rejected
 
@@ -118,6 +119,8 @@ class Lookup:
                     found |= _collection_of(found["ispyb_processing_job"])
                 parameters |= {"ispyb_process": job, **found}
                 recipes = _recipes(request, found["ispyb_processing_job"])
+                if recipes:
+                    trace.found(recipe=recipes["recipes"][0])
                 origins = {name: reprocessing.SOURCES[name] for name in found}
             if parameters.get("ispyb_dcid") is not None:
                 source = Source(self._reader, connection)
@@ -148,6 +151,7 @@ class Lookup:
         self, source: Source, parameters: Mapping[str, Any], *, job_recipe: bool = False
     ) -> Inquiry:
         number = identifier(parameters["ispyb_dcid"], "ispyb_dcid")
+        trace.found(dcid=number)
         rows = source.rows_of(collection.query, number)
         row = _only(rows, "collection", f"DCID {number}")
         visit = _visit(number, row["imageDirectory"])
@@ -160,7 +164,7 @@ class Lookup:
             source=source,
             visit=visit,
             files=files,
-            contents=_contents(visit, files, rows[0]["crystal"]),
+            contents=_contents(source, visit, files, rows[0]["crystal"]),
             job_recipe=job_recipe,
         )
 
@@ -173,13 +177,18 @@ def _visit(dcid: int, directory: str | None) -> VisitPath | None:
 
 
 def _contents(
-    visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
+    source: Source, visit: VisitPath | None, files: VisitFiles | None, crystal: Row | None
 ) -> VisitContents:
     if visit is None or files is None:
         return VisitContents()
     # Where ISPyB knows the crystal, a file that hangs or is broken is nobody's concern.
-    names = () if sample.has_symmetry(crystal) else visit.rest
-    return files.contents({name.lower() for name in names})
+    rest = () if sample.has_symmetry(crystal) else visit.rest
+    names = frozenset(name.lower() for name in rest)
+    # Many collections of a visit at a time: its directories are listed once.
+    contents = source.contents.get((visit.directory, names))
+    if contents is None:
+        contents = source.contents[visit.directory, names] = files.contents(names)
+    return contents
 
 
 def _numbers(several: Iterable[Mapping[str, Any]]) -> Iterator[int]:

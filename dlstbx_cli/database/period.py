@@ -27,7 +27,7 @@ def dcids(
 
     :param since: seconds since the epoch, the first that counts.
     :param until: seconds since the epoch, the first that does not count any more.
-    :param beamlines: only these, by BLSession.beamLineName; none: all.
+    :param beamlines: only these, by BLSession.beamLineName in any letter case; none: all.
 
     ISPyB's times are local ones without a zone; they are taken for this machine's. Eight
     bytes are kept for each collection. Raises Unavailable, Misconfigured.
@@ -41,7 +41,7 @@ def dcids(
 def _statement(
     schema: Schema, since: float | None, until: float | None, beamlines: Sequence[str]
 ) -> Select[Any]:
-    from sqlalchemy import select
+    from sqlalchemy import func, select
 
     dc, group, session = (
         schema[name] for name in ("DataCollection", "DataCollectionGroup", "BLSession")
@@ -56,6 +56,6 @@ def _statement(
         statement = (
             statement.join(group, group.c.dataCollectionGroupId == dc.c.dataCollectionGroupId)
             .join(session, session.c.sessionId == group.c.sessionId)
-            .where(session.c.beamLineName.in_(beamlines))
+            .where(func.lower(session.c.beamLineName).in_([name.lower() for name in beamlines]))
         )
     return statement

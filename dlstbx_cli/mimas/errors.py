@@ -22,6 +22,10 @@ class RuleError(ValueError):
         return f"rule {self.name}: {reason}"
 
 
+class BadTaskError(ValueError):
+    """What a site's handler returned is no list of valid invocations."""
+
+
 class HandlerError(ValueError):
     """The set of handlers cannot be put together: an unknown, doubled or broken one."""
 

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from dlstbx_cli.mimas.errors import HandlerError, RuleError, UnknownHandlerError
+from dlstbx_cli.mimas.errors import BadTaskError, HandlerError, RuleError, UnknownHandlerError
 from dlstbx_cli.mimas.objects import (
     Invocation,
     MimasISPyBJobInvocation,
@@ -65,7 +65,9 @@ class NamedHandler:
             raise RuleError(self.name, cause) from cause
         if not isinstance(tasks, list | tuple):
             kind = type(tasks).__name__
-            raise RuleError(self.name, ValueError(f"returned a {kind}, not a list of invocations"))
+            raise RuleError(
+                self.name, BadTaskError(f"returned a {kind}, not a list of invocations")
+            )
         return tasks
 
     def _checked(self, asked: list[tuple[str, Invocation]]) -> list[tuple[str, Invocation]]:
@@ -73,7 +75,7 @@ class NamedHandler:
             try:
                 validate(task, expectedtype=(MimasRecipeInvocation, MimasISPyBJobInvocation))
             except ValueError as cause:
-                raise RuleError(name, cause) from cause
+                raise RuleError(name, BadTaskError(str(cause))) from cause
         return asked
 
 

@@ -218,6 +218,8 @@ class Family:
 
 def _steps(rules: Sequence[Rule], combination: Combination) -> Iterator[_Step]:
     for rule in rules:
+        if settle(rule.when, combination) is False:
+            continue
         for ask in rule.asks:
             when = settle(_both(rule.when, ask.when), combination)
             if when is not False:

@@ -2,15 +2,15 @@
 
 A specification holds for a scenario or not. ``a & b``, ``a | b`` and ``~a`` combine any of
 them, ``str()`` puts a condition in words, and ``label`` in the names its parts were given.
-A site writes its own by deriving from BaseSpecification with nothing but
-``is_satisfied_by``.
+``tells_apart`` says which values of a scenario matter to it. A site writes its own by
+deriving from BaseSpecification with nothing but ``is_satisfied_by``.
 """
 
 from __future__ import annotations
 
 import functools
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -57,11 +57,35 @@ class BaseSpecification(ABC):
         """Return in a few words what the condition looked at; empty if it cannot tell."""
         return ""
 
+    def tells_apart(self, beamline: str | None) -> Iterator[tuple[str, Any]]:
+        """Yield each field of a scenario and a value that is not like any other to it.
+
+        :param beamline: of the scenarios that are meant.
+
+        For all values that are not yielded the condition comes out the same. One that is
+        made of others yields theirs, any other that says nothing here nothing.
+        """
+        for part in self.parts:
+            yield from part.tells_apart(beamline)
+
 
 class FieldSpecification(BaseSpecification):
-    """A condition on one field of the scenario."""
+    """A condition on one field of the scenario.
+
+    What derives from it says by ``values`` which values of the field matter.
+    """
 
     field: ClassVar[str]
+
+    @property
+    def values(self) -> Iterable[Any]:
+        """The values of the field that are not like any other."""
+        return ()
+
+    def tells_apart(self, beamline: str | None) -> Iterator[tuple[str, Any]]:  # noqa: ARG002
+        """Yield the field with each of the values."""
+        for value in self.values:
+            yield self.field, value
 
     def saw(self, candidate: MimasScenario) -> str:
         """Return the field and what it holds."""
@@ -85,9 +109,17 @@ class BeamlineSpecification(FieldSpecification):
         beamline = candidate.beamline
         return beamline is not None and (beamline == self.beamline or beamline in self._several)
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The beamlines named."""
+        return tuple(sorted({*self._one, *self._several}))
+
     def __str__(self) -> str:
-        one = () if self.beamline is None else (self.beamline,)
-        return _one_of("beamline is", sorted({*one, *self._several}))
+        return _one_of("beamline is", self.values)
+
+    @property
+    def _one(self) -> tuple[str, ...]:
+        return () if self.beamline is None else (self.beamline,)
 
     @property
     def _several(self) -> tuple[str, ...]:
@@ -105,6 +137,11 @@ class EventSpecification(FieldSpecification):
         """Tell whether the scenario's event is the one named."""
         return candidate.event is self.event
 
+    @property
+    def values(self) -> tuple[MimasEvent, ...]:
+        """The event named."""
+        return (self.event,)
+
     def __str__(self) -> str:
         return f"event is {self.event.name}"
 
@@ -120,6 +157,11 @@ class DCClassSpecification(FieldSpecification):
         """Tell whether the scenario's class is the one named."""
         return candidate.dcclass is self.dcclass
 
+    @property
+    def values(self) -> tuple[MimasDCClass, ...]:
+        """The class named."""
+        return (self.dcclass,)
+
     def __str__(self) -> str:
         return f"class is {self.dcclass.name}"
 
@@ -134,6 +176,11 @@ class DetectorClassSpecification(FieldSpecification):
     def is_satisfied_by(self, candidate: MimasScenario) -> bool:
         """Tell whether the scenario's detector is of the class named."""
         return candidate.detectorclass is self.detectorclass
+
+    @property
+    def values(self) -> tuple[MimasDetectorClass, ...]:
+        """The class named."""
+        return (self.detectorclass,)
 
     def __str__(self) -> str:
         return f"detector is {self.detectorclass.name}"
@@ -153,8 +200,13 @@ class VisitSpecification(FieldSpecification):
         """Tell whether the scenario's visit starts with one of the prefixes."""
         return candidate.visit is not None and candidate.visit.startswith(tuple(self.visits))
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The prefixes; each stands for all visits that start with it."""
+        return tuple(sorted(self.visits))
+
     def __str__(self) -> str:
-        return _one_of("visit starts with", sorted(self.visits))
+        return _one_of("visit starts with", self.values)
 
 
 @dataclass(frozen=True)
@@ -257,6 +309,10 @@ class NamedSpecification(BaseSpecification):
         """Return what the condition behind the name looked at."""
         return self.specification.saw(candidate)
 
+    def tells_apart(self, beamline: str | None) -> Iterator[tuple[str, Any]]:
+        """Yield what the condition behind the name tells apart."""
+        return self.specification.tells_apart(beamline)
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -287,7 +343,8 @@ def match_specification(
 ) -> Callable[[Callable[..., Sequence[Invocation]]], Callable[..., Sequence[Invocation]]]:
     """Decorate a site's handler: it is called only where the specification holds.
 
-    Elsewhere the answer is an empty list.
+    Elsewhere the answer is an empty list. What it returns has the condition as its attribute
+    ``specification``.
     """
 
     def decorator(handler: Callable[..., Sequence[Invocation]]) -> Any:
@@ -297,7 +354,9 @@ def match_specification(
                 return []
             return handler(scenario, *args, **kwargs)
 
-        return matched
+        decorated: Any = matched
+        decorated.specification = specification  # for whoever lists the rules
+        return decorated
 
     return decorator
 

@@ -28,6 +28,7 @@ from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
+from dlstbx_cli.services.trace import about
 
 STATISTICS_TOPIC = statistics.TOPIC
 #: Seconds between two looks at the store for what no message tells: a job that somebody else
@@ -204,12 +205,13 @@ class StoredBacklog:
 
 
 def _departure(entry: Entry) -> Departure:
-    logger.info(
-        "job %s released to %s",
-        entry.job.job,
-        entry.job.cluster,
-        extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
-    )
+    with about(entry.message):
+        logger.info(
+            "job %s released to %s",
+            entry.job.job,
+            entry.job.cluster,
+            extra={"action": "release", "cluster": entry.job.cluster, "dcid": entry.job.dcid},
+        )
     try:
         return Departure(entry.message, sent_for(entry))
     except Rejected as error:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from contextvars import copy_context
 from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Generic, TypeVar
@@ -68,9 +69,11 @@ class Bounded:
         worker = self._enter(place)
         # Not a SimpleQueue: in CPython 3.11 its wait with a time-out may never end.
         outcomes: Queue[_Outcome[Result]] = Queue()
+        # What is logged there is about the message that is in hand here.
+        context = copy_context()
 
         def run() -> None:
-            outcome = _outcome(work)
+            outcome = _outcome(lambda: context.run(work))
             # First leave, then tell: whoever is told may enter again.
             self._leave(place, worker)
             outcomes.put(outcome)

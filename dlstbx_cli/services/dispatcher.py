@@ -17,6 +17,7 @@ from dlstbx_cli.services.errors import NotReady, Rejected
 from dlstbx_cli.services.filling import fill
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue, derived_id
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped, start
+from dlstbx_cli.services.trace import found
 
 #: How long a request waits for its collection's run status, and how often it is looked at, s.
 RUN_STATUS_TIMEOUT = 120.0
@@ -92,6 +93,7 @@ class Dispatcher:
         request = _parse(message)
         parameters = request["parameters"]
         guid = _guid(parameters, message)
+        found(recipe_id=guid, guid=guid)
         request["parameters"] = {**parameters, "guid": guid}
         diverted = self._wait_for_run_status(message, request)
         if diverted is not None:
@@ -140,11 +142,15 @@ class Dispatcher:
         if custom:
             merged = merged.merge(validated(json.dumps(custom), "custom recipe"))
         for name in request.get("recipes") or []:
-            text = self._recipes(_recipe_name(name))
-            merged = merged.merge(validated(text, f"recipe {name}"))
+            merged = merged.merge(recipe_named(name, self._recipes))
         if not merged.recipe:
             raise Rejected("the request names no recipe: neither recipes nor custom_recipe")
         return json_form(merged.recipe)
+
+
+def recipe_named(name: Any, recipes: RecipeStore) -> Any:
+    """Return a recipe of a store, parsed and validated. Raises Rejected, Unavailable."""
+    return validated(recipes(_recipe_name(name)), f"recipe {name}")
 
 
 def json_form(recipe: dict[Any, Any]) -> dict[str, Any]:

@@ -11,6 +11,9 @@ from dlstbx_cli.mimas.core import PlannedTask
 from dlstbx_cli.mimas.reasons import Ask, Decided, Reason
 from dlstbx_cli.services.cloud import Condition
 
+#: What is recorded of a job besides its parameters: by this, records can be compared.
+_OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
+
 
 @dataclass(frozen=True, slots=True)
 class Plan:
@@ -54,7 +57,12 @@ class Explanation:
 
     def records(self) -> list[dict[str, Any]]:
         """Return one object for each rule, task and condition; ``explain`` says which it is."""
-        of = {"dcid": self.scenario.DCID, "event": self.scenario.event.name}
+        scenario = self.scenario
+        of = {
+            "dcid": scenario.DCID,
+            "event": scenario.event.name,
+            "beamline": scenario.beamline,
+        }
         whole = self.record()
         return [
             {"explain": kind, **of, **record}
@@ -92,6 +100,8 @@ class Explanation:
                 }
                 for place, parameter in enumerate(task.parameters)
             ]
+            whole = mimas.zocalo_message(task)
+            record |= {key: whole[key] for key in _OF_JOB}
         return record
 
 
@@ -102,9 +112,13 @@ def kind_of(task: mimas.Invocation) -> str:
     return "start" if task.autostart else "hold"
 
 
-def notes_of(planned: PlannedTask, event: str) -> Mapping[str, Any]:
+def notes_of(planned: PlannedTask, scenario: mimas.MimasScenario) -> Mapping[str, Any]:
     """Return what a message of the plan notes about where it comes from."""
-    notes = {"rule": planned.rule, "event": event}
+    notes = {
+        "rule": planned.rule,
+        "event": scenario.event.name,
+        "beamline": scenario.beamline,
+    }
     return {**notes, "override": planned.override} if planned.override else notes
 
 

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from dlstbx_cli import mimas
 from dlstbx_cli.mimas.core import PlannedTask
+from dlstbx_cli.mimas.errors import RuleError
 from dlstbx_cli.mimas.overrides import Override, overridden
 from dlstbx_cli.mimas.reasons import Reason
 from dlstbx_cli.services.cloud import Cloud, explain_own
@@ -21,6 +22,7 @@ from dlstbx_cli.services.filling import asked, fill
 from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.scenario import scenario_from
+from dlstbx_cli.services.trace import found
 
 logger = logging.getLogger(__name__)
 
@@ -94,7 +96,7 @@ class MimasService:
         _tell(plan)
         along = {key: parameters[key] for key in _PASSED_ALONG if parameters.get(key) is not None}
         return [
-            result.with_notes(notes_of(planned, scenario.event.name))
+            result.with_notes(notes_of(planned, scenario))
             for planned in plan.tasks
             for result in _messages(planned.task, wrapped, along)
         ]
@@ -141,6 +143,8 @@ class MimasService:
         try:
             tasks = self._planner(scenario)
         except ValueError as error:  # a rule that refuses the scenario, or fails, names itself
+            if isinstance(error, RuleError):
+                found(rule=error.name)
             raise Rejected(f"DCID {scenario.DCID}: {error}") from None
         if self._overriding is None:
             return Plan(scenario, tasks)

@@ -168,3 +168,27 @@ def _warn(what: str, value: Any, dcid: int, then: str) -> None:
         then,
         extra={"action": "odd-parameter", "dcid": dcid, "parameter": what},
     )
+
+
+def parameters_of(scenario: mimas.MimasScenario) -> dict[str, Any]:
+    """Return the parameters that describe a scenario: what ``scenario_from`` reads.
+
+    What is not known is left out.
+    """
+    cell, scatterer = scenario.unitcell, scenario.anomalous_scatterer
+    parameters = {
+        "dcid": scenario.DCID,
+        "event": scenario.event.name.lower(),
+        "dc_class": scenario.dcclass.name.lower(),
+        "beamline": scenario.beamline,
+        "visit": scenario.visit,
+        "run_status": scenario.runstatus,
+        "space_group": scenario.spacegroup.symbol if scenario.spacegroup else None,
+        "unit_cell": [cell.a, cell.b, cell.c, cell.alpha, cell.beta, cell.gamma] if cell else None,
+        "sweep_list": [[s.DCID, s.start, s.end] for s in scenario.getsweepslistfromsamedcg],
+        "preferred_processing": scenario.preferred_processing,
+        "detectorclass": scenario.detectorclass.name.lower() if scenario.detectorclass else None,
+        "diffraction_plan_info": {"anomalousScatterer": scatterer.symbol} if scatterer else None,
+        "cloudbursting": list(scenario.cloudbursting) if scenario.cloudbursting else None,
+    }
+    return {key: value for key, value in parameters.items() if value not in (None, [])}

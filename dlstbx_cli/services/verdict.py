@@ -10,7 +10,7 @@ from typing import Any
 from dlstbx_cli.services.tracing import Event, Trace
 
 #: Sources that know of a trigger: without them, none that is known means nothing.
-_KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "drop-dir")
+_KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
 
@@ -93,18 +93,24 @@ def _waiting(trace: Trace) -> Iterator[Part]:
 
 def _missing(trace: Trace) -> Iterator[Part]:
     """Say so if a plan has more jobs than there are, and no message says where they are."""
-    plans = [event for event in trace.events if event.stage == "planned"]
+    plans, wanted = _planned(trace)
     asked_all = not {"ISPyB", "broker", "queues"} & trace.unavailable.keys()
     unsettled = any(event.stage in ("waiting", "dead") for event in trace.events)
-    if not plans or not trace.scope.whole or not asked_all or unsettled:
+    if not trace.scope.whole or not asked_all or unsettled:
         return
-    wanted = sum(1 for plan in plans for task in plan.tasks if task.get("kind") != "run")
     made = len(trace.fates())
-    if made < wanted and len(plans) == 1:
+    if made < wanted and plans == 1:
         yield (
             "missing",
             f"{wanted} jobs were planned, {made} are known: is ispyb-create-job running?",
         )
+
+
+def _planned(trace: Trace) -> tuple[int, int]:
+    """Return how many plans there are, and how many jobs in them."""
+    plans = [event for event in trace.events if event.stage == "planned"]
+    jobs = sum(1 for plan in plans for task in plan.tasks if task.get("kind") != "run")
+    return len(plans), jobs
 
 
 def _running(trace: Trace) -> Iterator[Part]:
@@ -131,11 +137,14 @@ def _calm(trace: Trace) -> Part:
         sent = fates["started"] + fates["released"]
         if sent:
             return "sent", f"{_of(sent, trace)} on the way {nothing}{also}"
-        return "created", f"{_of(left, trace)} in ISPyB; what became of it is not known{also}"
+        what = "it" if left == 1 else "them"
+        return "created", f"{_of(left, trace)} in ISPyB; what became of {what} is not known{also}"
     stages = {event.stage for event in trace.events}
     if "planned" in stages:
-        dcid = trace.scope.dcid
-        return "planned", f"the plan has no jobs (mimas-plan --explain {dcid})"
+        jobs = _planned(trace)[1]
+        if jobs:
+            return "planned", f"{jobs} jobs were planned; what became of them is not known"
+        return "planned", f"the plan has no jobs (mimas-plan --explain {trace.scope.dcid})"
     if "looked-up" in stages:
         return "looked-up", "it was looked up and sent on; what became of it is not known"
     return "nothing", _no_trigger(trace)

@@ -14,7 +14,7 @@ import logging
 import time
 from collections import deque
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from dlstbx_cli.services.errors import (
@@ -28,9 +28,9 @@ from dlstbx_cli.services.errors import (
 from dlstbx_cli.services.message import ATTEMPT_HEADER, ID_HEADER, Message, dead_letter
 from dlstbx_cli.services.meter import UNMETERED, Meter
 from dlstbx_cli.services.service import Departure, Initiative, Service
+from dlstbx_cli.services.trace import about
 from dlstbx_cli.transport.link import Delivery, EndOfInput, Link, OutputClosed
 from dlstbx_cli.transport.stop import Stop
-from dlstbx_cli.transport.trace import trace
 
 logger = logging.getLogger("dlstbx_cli")
 
@@ -193,7 +193,9 @@ class _Run:
         service = self._service
         letter = dead_letter(departure.origin, service.queue, reason, service.name, time.time())
         self._link.send([letter])
-        self._say_rejected(Delivery(departure.origin, "a message due"), reason)
+        delivery = Delivery(departure.origin, "a message due")
+        with self._about(delivery):
+            self._say_rejected(delivery, reason)
 
     def _expects(self) -> bool:
         expects = self._initiative is not None and self._initiative.expects()
@@ -207,14 +209,15 @@ class _Run:
         return self._link.receive(0 if self._way is Way.ONCE else _GLANCE)
 
     def _take(self, delivery: Delivery) -> None:
-        if self._trouble is not None:
-            self._link.give_back(delivery)
-        elif delivery.broadcast:
-            self._observe(delivery)
-        else:
-            begin = time.monotonic()
-            if self._handle(delivery):
-                self._meter.took(time.monotonic() - begin)
+        with self._about(delivery):
+            if self._trouble is not None:
+                self._link.give_back(delivery)
+            elif delivery.broadcast:
+                self._observe(delivery)
+            else:
+                begin = time.monotonic()
+                if self._handle(delivery):
+                    self._meter.took(time.monotonic() - begin)
 
     def _observe(self, delivery: Delivery) -> None:
         try:
@@ -257,7 +260,7 @@ class _Run:
                     "%s: %d results",
                     delivery.place,
                     len(results),
-                    extra=self._extra("handle", delivery),
+                    extra={"action": "handle"},
                 )
         return True
 
@@ -286,7 +289,7 @@ class _Run:
         self._tally.rejected += 1
         self._meter.rejected()
         reason = " ".join(reason.split())
-        logger.error("%s: %s", delivery.place, reason, extra=self._extra("reject", delivery))
+        logger.error("%s: %s", delivery.place, reason, extra={"action": "reject"})
 
     def _postpone(self, delivery: Delivery, later: NotReady) -> None:
         message = later.message.with_headers({ID_HEADER: delivery.message.identity})
@@ -301,10 +304,8 @@ class _Run:
         # Only a listener is there to look again: for the others it is a failure.
         if self._way is not Way.LISTEN:
             raise error
-        extra = self._extra("set aside", delivery)
-        logger.warning(
-            "%s: %s; looked at again in %g s", delivery.place, error, _UNSTICK, extra=extra
-        )
+        text = "%s: %s; looked at again in %g s"
+        logger.warning(text, delivery.place, error, _UNSTICK, extra={"action": "set aside"})
         self._postpone(delivery, NotReady(delivery.message, _UNSTICK))
 
     def _keep(self, delivery: Delivery) -> None:
@@ -316,6 +317,10 @@ class _Run:
 
     def _fail(self, error: Unavailable | Misconfigured) -> bool:
         """Leave everything where it was; return whether to go on."""
+        with self._about(self._in_hand):
+            return self._failed(error)
+
+    def _failed(self, error: Unavailable | Misconfigured) -> bool:
         self._give_back_all()
         self._meter.failed()
         if self._way is Way.LISTEN and isinstance(error, Unavailable):
@@ -339,13 +344,12 @@ class _Run:
         self._kept.clear()
         self._again.clear()
 
-    def _extra(self, action: str, delivery: Delivery) -> dict[str, object]:
-        return {
-            "action": action,
-            "queue": self._service.queue,
-            "place": delivery.place,
-            **trace(delivery.message),
-        }
+    def _about(self, delivery: Delivery | None) -> AbstractContextManager[None]:
+        """Make what is logged be about a message, wherever in the program that is."""
+        queue = self._service.queue
+        if delivery is None:
+            return about(None, queue=queue)
+        return about(delivery.message, queue=queue, place=delivery.place)
 
 
 def _parsed(delivery: Delivery) -> Message:

@@ -18,7 +18,7 @@ def queues(broker: Broker, given: str | None) -> list[str]:
     """
     if given:
         return [given if given.startswith(PREFIX) else PREFIX + given]
-    return [state.name for state in broker.states() if state.name.startswith(PREFIX)]
+    return [state.name for state in broker.states(PREFIX)]
 
 
 def look(broker: Broker, given: str | None) -> Iterator[DeadLetter]:

@@ -130,8 +130,11 @@ class Broker(Protocol):
     def browses(self) -> bool:
         """Tell whether a look at messages keeps them from nobody, not even for a moment."""
 
-    def states(self) -> list[QueueState]:
-        """Return the state of every queue that is not empty, by name."""
+    def states(self, prefix: str = "") -> list[QueueState]:
+        """Return the state of every queue that is not empty, by name.
+
+        :param prefix: of those only whose name begins so; no other is looked into.
+        """
 
     def close(self) -> None:
         """Close the connection."""

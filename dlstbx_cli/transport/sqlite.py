@@ -85,13 +85,13 @@ class SqliteBroker:
         """Return True: messages are read, not taken."""
         return True
 
-    def states(self) -> list[QueueState]:
-        """Return the state of every queue that is not empty, by name."""
+    def states(self, prefix: str = "") -> list[QueueState]:
+        """Return the state of every queue that is not empty and begins so, by name."""
         with self._file.transaction(durable=False) as connection:
             rows.revive(self._file)
             connection.execute("UPDATE messages SET due=NULL WHERE due<=?", (time.time(),))
             found = connection.execute(rows.STATES).fetchall()
-        return [QueueState(*row) for row in found]
+        return [state for row in found if (state := QueueState(*row)).name.startswith(prefix)]
 
     def close(self) -> None:
         """Close the file."""

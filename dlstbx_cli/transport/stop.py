@@ -10,6 +10,8 @@ import threading
 from types import FrameType
 from typing import Any, Self
 
+from dlstbx_cli.services.trace import in_any_hand
+
 logger = logging.getLogger("dlstbx_cli")
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT)
@@ -89,9 +91,10 @@ class Stop:
         if self._ended.wait(self._grace):
             return
         text = "told to stop, and still waiting: what is in hand goes back to its place"
+        extra = {"action": "stop", **in_any_hand()}
         # The main thread may hang while it holds what logging needs.
         words = threading.Thread(
-            target=logger.warning, args=(text,), kwargs={"extra": {"action": "stop"}}, daemon=True
+            target=logger.warning, args=(text,), kwargs={"extra": extra}, daemon=True
         )
         words.start()
         words.join(0.2)

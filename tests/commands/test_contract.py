@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import configparser
 import json
+import os
 from typing import Any, ClassVar
 
 from tests.commands.contract import OTHERS, Contract, ReadsLines, ServiceContract
@@ -18,6 +19,10 @@ class TestRecipeDispatch(ServiceContract):
 class TestMimasPlan(ServiceContract):
     command = "mimas-plan"
     queue = "mimas"
+
+
+class TestMimasRules(Contract):
+    command = "mimas-rules"
 
 
 class TestIspybCreateJob(ServiceContract):
@@ -74,6 +79,11 @@ class TestMimasTrace(Contract):
     arguments: ClassVar[list[str]] = ["993677"]
 
 
+class TestMimasDiff(Contract):
+    command = "mimas-diff"
+    arguments: ClassVar[list[str]] = ["-", os.devnull]
+
+
 class TestQueuePut(ReadsLines):
     command = "queue-put"
     queue = "queue-put"
@@ -111,6 +121,11 @@ class TestQueueLs(Contract):
 
 class TestDemo(Contract):
     command = "dlstbx-demo"
+
+
+class TestCompletion(Contract):
+    command = "dlstbx-completion"
+    arguments: ClassVar[list[str]] = ["bash"]
 
 
 class TestTop(Contract):

@@ -29,7 +29,9 @@ AWAY = [
 ]
 
 
-def statistics(slurm: int = 61, iris: int = 0, s3echo: float = 1, age: float = 0) -> list[Any]:
+def statistics(
+    slurm: int = 61, iris: int = 0, s3echo: float = 1, age: float = 0, without: str = ""
+) -> list[Any]:
     """Return lines as cluster-stats prints them."""
     numbers = [("slurm", {"PENDING": slurm}), ("iris", {"PENDING": iris})]
     return [
@@ -44,6 +46,7 @@ def statistics(slurm: int = 61, iris: int = 0, s3echo: float = 1, age: float = 0
             },
         }
         for cluster, number in [*numbers, ("s3echo", {"total": s3echo})]
+        if cluster != without
     ]
 
 
@@ -99,19 +102,24 @@ def test_lines_of_statistics_before_a_request_make_offers(site: Path) -> None:
 @pytest.mark.parametrize(
     ("seen", "request_", "expected"),
     [
-        (statistics(slurm=60), REQUEST, []),
-        (statistics(age=1000), REQUEST, []),
-        (statistics(s3echo=96), REQUEST, []),
-        (statistics()[1:], REQUEST, AWAY),
-        (statistics(), {**SCENARIO, "visit": "nt1-1"}, []),
-        (statistics(), {**SCENARIO, "detectorclass": "pilatus"}, []),
-        (statistics(), {**SCENARIO, "preferred_processing": "autoPROC"}, AWAY[:2]),
-        (statistics(), {**SCENARIO, "cloudbursting": []}, []),
-        ([], {**SCENARIO, "cloudbursting": [{**ENTRY, "recipes": ["3dii"]}]}, AWAY[1:2]),
+        ({"slurm": 60}, REQUEST, []),
+        ({"age": 1000}, REQUEST, []),
+        ({"s3echo": 96}, REQUEST, []),
+        ({"without": "slurm"}, REQUEST, AWAY),
+        ({}, {**SCENARIO, "visit": "nt1-1"}, []),
+        ({}, {**SCENARIO, "detectorclass": "pilatus"}, []),
+        ({}, {**SCENARIO, "preferred_processing": "autoPROC"}, AWAY[:2]),
+        ({}, {**SCENARIO, "cloudbursting": []}, []),
+        (
+            {"age": 1000},
+            {**SCENARIO, "cloudbursting": [{**ENTRY, "recipes": ["3dii"]}]},
+            AWAY[1:2],
+        ),
     ],
 )
-def test_who_goes(site: Path, seen: list[Any], request_: Any, expected: list[str]) -> None:
-    assert away(run("mimas-plan", stdin=text(*seen, request_))) == expected
+def test_who_goes(site: Path, seen: Any, request_: Any, expected: list[str]) -> None:
+    # Made here and not with the table: at the end of a long run that would be too old.
+    assert away(run("mimas-plan", stdin=text(*statistics(**seen), request_))) == expected
 
 
 def test_without_a_configuration_nothing_is_offered(site: Path) -> None:

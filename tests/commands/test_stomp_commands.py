@@ -188,3 +188,16 @@ def test_a_stage_once(broker: str) -> None:
     again = depths()
     assert "ispyb_connector" not in again
     assert sum(again.values()) == sum(left.values())
+
+
+def test_the_live_view_takes_nothing(letters: None) -> None:
+    before = depths()
+    for _ in range(2):
+        (found,) = run("dlstbx-top", "--once").lines
+        # There is no store of held jobs, and nobody keeps records.
+        assert found["faults"].keys() == {"held", "clusters", "decisions"}
+        queues = {one["queue"]: one["ready"] for one in found["queues"]}
+        assert queues == {"dlq.mimas": 2, "dlq.processing_recipe": 1}
+        assert found["dead_letters"]["count"] == 3
+        assert sorted(ids(found["dead_letters"]["last"])) == ["aaa-1", "aab-2", "bbb-3"]
+    assert comes_to(before)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 
 from dlstbx_cli.database import visit
-from dlstbx_cli.database.lookup import Lookup
+from dlstbx_cli.database.lookup import SOURCES, Lookup
 from dlstbx_cli.services.bounded import Bounded
 from dlstbx_cli.services.errors import Stuck
 from tests.database.building import COLLECTION, ROWS, ispyb
@@ -290,3 +290,26 @@ def test_all_looks_of_a_look_up_share_their_time(
     files.contents([])
     with pytest.raises(Stuck):
         files.keep([("x", "y")])
+
+
+def test_the_directories_of_a_visit_are_listed_once_for_many_collections(
+    tmp_path: Path, images: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    visits = [f"{images}/", f"{images.parent}/run2/"]
+    for name in ("run1", "run2"):
+        settings = images.parents[1] / "processing" / f"{name}.yml"
+        settings.parent.mkdir(exist_ok=True)
+        settings.write_text(f"ispyb_space_group: {'P1' if name == 'run1' else 'P2'}")
+    (images.parents[1] / "processing" / "pdb" / "odd.pdb").mkdir(parents=True)  # said each time
+    given = rows(images, **NO_CRYSTAL)
+    (first,) = given["DataCollection"]
+    given["DataCollection"] = [
+        {**first, "dataCollectionId": 100 + n, "imageDirectory": visits[n % 2]} for n in range(6)
+    ]
+    (tmp_path / "database").mkdir()
+    lookup = Lookup(ispyb(tmp_path / "database", given))
+    requests = [{"parameters": {"ispyb_dcid": 100 + n, "guid": "g"}} for n in range(6)]
+    found = lookup.several(requests, SOURCES)
+    assert [one["ispyb_space_group"] for one in found] == ["P1", "P2"] * 3
+    assert caplog.text.count("odd.pdb: it is not a file") == 2
+    assert found == [lookup(request)["parameters"] for request in requests]

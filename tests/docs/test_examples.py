@@ -17,8 +17,10 @@ from tests.servers.slurmrestd import Slurmrestd
 
 #: Examples that show a rejected message, and so do not end with 0.
 REJECTING = ('echo \'{"dcid": 0',)
+#: Examples that show what differs, and so do not end with 0 either.
+DIFFERING = ("mimas-diff before", "mimas-diff --summary")
 #: How an example ends that prints nothing on standard output.
-SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send")
+SILENT = ("queue-put", ".jsonl", ".txt", "done", "--send", "> _dlstbx", "> dlstbx.fish")
 
 _LETTER = (
     'echo \'{"queue": "dlq.QUEUE", "message": {"recipe": {}, "parameters": {"ispyb_dcid": 404}},'
@@ -45,6 +47,10 @@ BEFORE = {
         "mimas-plan --record records 993677 > plan && cat records/* > mimas-2026-11-25.jsonl"
     ],
     "mimas-trace.1": _BACKLOG,
+    "mimas-diff.1": [
+        "[ -e before.jsonl ] || mimas-plan --event all $(cat dcids.txt) > before.jsonl",
+        "sed 's/medium/high/' before.jsonl > after.jsonl",
+    ],
     "dlstbx.pickup.1": ["dlstbx.go --drop -r mimas -s event=end 993677"],
 }
 
@@ -70,7 +76,7 @@ def test_examples_do_what_they_say(path, facility: Facility, slurmrestd: Slurmre
     typed = session[len(before) :: len(before) + 1]
     assert typed
     for one in typed:
-        expected = 1 if one.command.startswith(REJECTING) else 0
+        expected = 1 if one.command.startswith((*REJECTING, *DIFFERING)) else 0
         assert one.status == expected, (one.command, one.stderr)
         assert "internal error" not in one.stderr, one.command
         if not is_silent(one.command):
@@ -85,7 +91,7 @@ def ends(command: str) -> bool:
 
 def is_silent(command: str) -> bool:
     sends = ("dlstbx.go" in command and "--stdout" not in command) or "--once" in command
-    hook = "RunAt" in command or command.startswith("export")
+    hook = "RunAt" in command or command.startswith(("export", "source"))
     back = command.startswith(("dlq-retry", "dlstbx.pickup")) and "--stdout" not in command
     done = re.search(r"backlog-(now|cancel|resume|hold .)", command) is not None
     return sends or hook or back or done or command.endswith(SILENT)

@@ -17,6 +17,7 @@ from dlstbx_cli.services.held import values
 from dlstbx_cli.services.ispyb_job import IspybJobService, JobRequest
 from dlstbx_cli.services.mimas import _PASSED_ALONG, MimasService
 from dlstbx_cli.services.scenario import scenario_from
+from dlstbx_cli.services.trace import FIELDS
 from dlstbx_cli.transport.stomp.settings import PORT, TLS_PORT, settings
 from tests.docs.needs import need
 from tests.docs.pages import MAN, SECTIONS, TOP, Page, click_commands, squeezed, stomp_settings
@@ -209,6 +210,12 @@ def test_defaults_of_the_backlog() -> None:
     assert f"{values.SETTLING:g} seconds later" in page("backlog-release").text
 
 
+def test_fields_of_logs() -> None:
+    described = _below("Logs", CONFIGURATION)
+    always = ["time", "level", "command", "message"]
+    assert _words(described) == {*always, *FIELDS, "queue", "place"}
+
+
 def test_queues_and_topics() -> None:
     names = [Dispatcher.queue, MimasService.queue, IspybJobService.queue, backlog.Backlog.queue]
     names += backlog.Backlog.topics
@@ -252,9 +259,9 @@ class _Reads(dict):
         return super().get(key, default)
 
 
-def _below(heading: str) -> list[str]:
-    """Return the terms explained below a subsection's heading of dlstbx-message(7)."""
-    lines = MESSAGE.sections["DESCRIPTION"]
+def _below(heading: str, page: Page = MESSAGE) -> list[str]:
+    """Return the terms explained below a subsection's heading, of dlstbx-message(7)."""
+    lines = page.sections["DESCRIPTION"]
     start = lines.index(f".SS {heading}") + 1
     end = next((n for n in range(start, len(lines)) if lines[n].startswith(".SS ")), len(lines))
     return [lines[n + 1] for n in range(start, end) if lines[n] == ".TP"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shutil
 
 import pytest
 
@@ -13,6 +14,7 @@ from dlstbx_cli.mimas import (
     MimasRecipeInvocation,
     MimasScenario,
 )
+from tests.docs.needs import need
 from tests.docs.pages import MAN, TOP, click_commands
 from tests.docs.shell import Facility
 
@@ -28,10 +30,10 @@ def fenced(language: str) -> list[str]:
     return re.findall(rf"^```{language}\n(.*?)^```$", README, re.M | re.S)
 
 
-def steps() -> list[tuple[str, str]]:
-    """Return each command of the ``sh`` blocks with the output printed below it."""
+def steps(language: str = "sh") -> list[tuple[str, str]]:
+    """Return each command of some blocks with the output printed below it."""
     found = []
-    for block in fenced("sh"):
+    for block in fenced(language):
         assert block.startswith("$ "), block
         for step in re.split(r"^\$ ", block, flags=re.M)[1:]:
             command, output = _STEP.fullmatch(step).groups()
@@ -57,6 +59,33 @@ def test_the_session_gives_what_is_printed(empty: Facility) -> None:
         rejecting = "ende" in command
         assert rejecting or (one.stdout and said == "") or matches(printed, said), (command, said)
         assert one.status == (1 if rejecting else 0), (command, one.stderr)
+
+
+def test_a_rule_is_changed_as_it_says(empty: Facility) -> None:
+    need("git")
+    checkout = empty.directory / "checkout"
+    shutil.copytree(TOP / "dlstbx_cli", checkout / "dlstbx_cli")
+    (overrides,) = fenced("toml")
+    (checkout / "overrides.toml").write_text(overrides)
+    made = empty.session(
+        ["git init -q && git add dlstbx_cli", "dlstbx-demo > /dev/null"], directory=checkout
+    )
+    assert [one.status for one in made] == [0, 0]
+    wanted = steps("console")
+    assert len(wanted) > 8
+    # The checkout whose rule is changed is a copy of this one.
+    _, *typed = empty.session(
+        ["export PYTHONPATH=$PWD", *(command for command, _ in wanted)], directory=checkout
+    )
+    for (command, printed), one in zip(wanted, typed, strict=True):
+        said = NOTICE.sub("", one.stderr)
+        shown = one.stdout or said
+        assert matches(printed, shown), f"{command}\n--- printed\n{printed}--- shown\n{shown}"
+        # As with diff(1); the shell has pipefail on.
+        assert one.status == ("mimas-diff" in command and "old.jsonl" in command), command
+    assert overrides.count("autoprocessing-multi-xia2-3dii") == 2
+    equal = empty.session(["mimas-diff today.jsonl new.jsonl"], directory=checkout)
+    assert equal[0].status == 0
 
 
 @pytest.mark.parametrize(
@@ -100,4 +129,4 @@ def test_files_and_pages_that_are_named_exist() -> None:
 
 
 def test_it_is_short() -> None:
-    assert len(README.splitlines()) <= 240
+    assert len(README.splitlines()) <= 300

@@ -67,7 +67,7 @@ def test_a_bare_scenario_gives_simple_messages(service: MimasService) -> None:
     assert results[0].body == {"recipes": ["processing-rlv"], "parameters": {"ispyb_dcid": 123}}
     assert results[3].body["parameters"] == {"ispyb_command": "create_ispyb_job"}
     assert results[3].body["content"]["recipe"] == "autoprocessing-multi-xia2-smallmolecule"
-    assert results[0].notes == {"rule": "i15-end", "event": "END"}
+    assert results[0].notes == {"rule": "i15-end", "event": "END", "beamline": "i15"}
 
 
 def test_per_image_parameters_go_along_with_recipes(service: MimasService) -> None:

@@ -62,6 +62,8 @@ def take(link: Link, number: int) -> list:
 class BrokerContract:
     #: Whether a consumer killed at a bad moment may leave a result twice, with one identity.
     repeats = False
+    #: Whether a look at messages keeps them from nobody.
+    browses = True
 
     @pytest.fixture
     def broker(self, url: str) -> Iterator[Broker]:
@@ -72,6 +74,15 @@ class BrokerContract:
     def consume(self, broker) -> Iterator:
         with ExitStack() as stack:
             yield lambda *given: stack.enter_context(closing(broker.consumer(*given)))
+
+    def test_queues_are_listed_by_the_beginning_of_their_names(self, broker):
+        broker.send([to("q", 1), to("r", 2)])
+        assert comes_to(broker, {"q": 1, "r": 1})
+        assert [state.name for state in broker.states("q")] == ["q"]
+        assert broker.states("x") == []
+
+    def test_it_says_whether_a_look_keeps_messages_from_others(self, broker):
+        assert broker.browses() is self.browses
 
     def test_messages_come_in_the_order_of_their_sending(self, broker, consume):
         for body in range(5):

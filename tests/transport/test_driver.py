@@ -9,6 +9,7 @@ from unittest import mock
 
 import pytest
 
+from dlstbx_cli.commands.logs import InHand
 from dlstbx_cli.services.errors import (
     Misconfigured,
     NoRoom,
@@ -413,8 +414,11 @@ def test_what_is_logged(broker, caplog):
         def two(self, message):
             raise Rejected("no\ngood")
 
+    # As start_logging does it: what is known of the message in hand is added to each record.
+    caplog.handler.addFilter(in_hand := InHand())
     with caplog.at_level(logging.INFO, "dlstbx_cli"):
         drive(Way.FILTER, ["none", Message(Queue("in"), body)], broker, Strict())
+    caplog.handler.removeFilter(in_hand)
     handled, rejected = caplog.records
     assert (handled.action, handled.place) == ("handle", "line 1")
     assert rejected.getMessage() == "line 2: no good"

@@ -14,6 +14,7 @@ QUEUES = "q,r,a,b,in,out"
 
 
 class TestRabbitMQ(BrokerContract):
+    browses = False
     repeats = True
 
     @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -86,6 +87,24 @@ def test_a_run_that_hangs_is_ended(seconds, out):
     assert (ended.returncode, ended.stdout) == (0, out)
     assert ("still waiting" in ended.stderr) is (not out)
     assert time.monotonic() - begin < 10
+
+
+ABOUT = STUCK.replace(
+    "with Stop(0.2) as stop:",
+    """
+from dlstbx_cli.commands.logs import start_logging
+from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.trace import about
+start_logging("x", 0, "json")
+with Stop(0.2) as stop, about(Message(Queue("q"), {{"dcid": 7}})):""",
+)
+
+
+def test_what_hangs_is_said_with_the_message_in_hand():
+    code = ABOUT.format(seconds=60)
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=60)
+    record = json.loads(ended.stderr)
+    assert (record["action"], record["dcid"]) == ("stop", 7)
 
 
 def test_a_run_that_ends_by_itself_leaves_no_thread():

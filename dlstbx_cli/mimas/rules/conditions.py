@@ -9,10 +9,10 @@ from dlstbx_cli.mimas.objects import (
     MimasDCClass,
     MimasDetectorClass,
     MimasEvent,
+    MimasISPyBSweep,
     MimasScenario,
 )
 from dlstbx_cli.mimas.specification import (
-    BaseSpecification,
     BeamlineSpecification,
     DCClassSpecification,
     DetectorClassSpecification,
@@ -65,6 +65,11 @@ class PrefersPipeline(FieldSpecification):
         """Tell whether the pipeline is the preferred one."""
         return candidate.preferred_processing == self.pipeline
 
+    @property
+    def values(self) -> tuple[str, ...]:
+        """The pipeline's name."""
+        return (self.pipeline,)
+
     def __str__(self) -> str:
         return f"preferred pipeline is {self.pipeline}"
 
@@ -78,17 +83,29 @@ class SpaceGroupKnown(FieldSpecification):
         """Tell whether the scenario names a space group."""
         return candidate.spacegroup is not None
 
+    @property
+    def values(self) -> tuple[None]:
+        """None: all others are alike."""
+        return (None,)
+
     def __str__(self) -> str:
         return "a space group is known"
 
 
-class SeveralCollections(BaseSpecification):
+class SeveralCollections(FieldSpecification):
     """At least one sweep of the group belongs to another data collection."""
+
+    field: ClassVar[str] = "getsweepslistfromsamedcg"
 
     def is_satisfied_by(self, candidate: MimasScenario) -> bool:
         """Tell whether another collection's sweep is in the group."""
         sweeps = candidate.getsweepslistfromsamedcg
         return any(sweep.DCID != candidate.DCID for sweep in sweeps)
+
+    @property
+    def values(self) -> tuple[tuple[MimasISPyBSweep, ...]]:
+        """A sweep that is nobody's own: of the highest number that ISPyB can give."""
+        return ((MimasISPyBSweep(2**31 - 1, 1, 1),),)
 
     def __str__(self) -> str:
         return "a sweep of the group belongs to another data collection"

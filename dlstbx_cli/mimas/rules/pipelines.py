@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from dlstbx_cli.mimas.cloud import is_offered
 from dlstbx_cli.mimas.objects import MimasISPyBTriggerVariable, MimasScenario
@@ -42,6 +43,12 @@ class CloudOffered(BaseSpecification):
 
     def __str__(self) -> str:
         return f"{self.recipe} is offered the cloud"
+
+    def tells_apart(self, beamline: str | None) -> Iterator[tuple[str, Any]]:
+        """Yield an offer of the beamline that covers the recipe."""
+        if beamline is not None:
+            offer = {"beamlines": (beamline,), "visit_pattern": ("",), "recipes": (self.recipe,)}
+            yield "cloudbursting", (offer,)
 
     def saw(self, candidate: MimasScenario) -> str:
         """Return what an offer is held against."""

@@ -79,11 +79,11 @@ class StompBroker:
         """Tell whether a look leaves messages where they are: on ActiveMQ it does."""
         return self._connected().dialect.browses
 
-    def states(self) -> list[QueueState]:
-        """Return the state of every queue that is not empty, by name."""
+    def states(self, prefix: str = "") -> list[QueueState]:
+        """Return the state of every queue that is not empty and begins so, by name."""
         from dlstbx_cli.transport.stomp.depths import states
 
-        return states(self._settings, self._looking().count)
+        return states(self._settings, self._looking().count, prefix)
 
     def close(self) -> None:
         """Disconnect."""

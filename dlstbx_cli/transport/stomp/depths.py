@@ -20,19 +20,22 @@ OWN = ("ispyb_connector", "mimas", "mimas.held", "processing_recipe")
 _SENDER = "queue-put"
 
 
-def states(settings: Settings, count: Callable[[str], int]) -> list[QueueState]:
+def states(settings: Settings, count: Callable[[str], int], prefix: str = "") -> list[QueueState]:
     """Return the state of every queue that is not empty, by name.
 
     :param count: counts the messages of one queue by looking into it.
+    :param prefix: of those only whose name begins so; no other is looked into.
     """
-    found = _managed(settings) if settings.management else _counted(settings, count)
-    return sorted(found, key=lambda state: state.name)
+    found = _managed(settings) if settings.management else _counted(settings, count, prefix)
+    return sorted(
+        (state for state in found if state.name.startswith(prefix)), key=lambda state: state.name
+    )
 
 
-def _counted(settings: Settings, count: Callable[[str], int]) -> Iterator[QueueState]:
+def _counted(settings: Settings, count: Callable[[str], int], prefix: str) -> Iterator[QueueState]:
     names = {*OWN, DELAYED, *settings.queues}
     for queue in sorted(names | {f"dlq.{name}" for name in {*names, _SENDER}}):
-        if number := count(queue):
+        if queue.startswith(prefix) and (number := count(queue)):
             yield _state(queue, number, 0)
 
 

@@ -20,6 +20,7 @@ from collections.abc import Iterable
 from typing import NamedTuple
 
 from dlstbx_cli.services.message import ID_HEADER, Message
+from dlstbx_cli.services.trace import about
 
 logger = logging.getLogger("dlstbx_cli")
 
@@ -59,7 +60,8 @@ class Done:
         if identity not in self._identities:
             return False
         extra = {"action": "repeat", "queue": message.destination.name}
-        logger.warning("message %s comes again, it has ended already", identity, extra=extra)
+        with about(message):
+            logger.warning("message %s comes again, it has ended already", identity, extra=extra)
         return True
 
     def add(self, identity: str, results: Iterable[Result]) -> None:

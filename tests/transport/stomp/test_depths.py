@@ -41,6 +41,18 @@ def test_own_queues_and_those_of_the_setting_are_looked_into() -> None:
     assert set(asked) == wanted | {"dlq.dlstbx.delayed", "dlq.queue-put"}
 
 
+def test_no_queue_is_looked_into_that_is_not_asked_for() -> None:
+    asked = []
+
+    def count(queue: str) -> int:
+        asked.append(queue)
+        return 1
+
+    found = states(settings("stomp://h/?queues=mine"), count, "dlq.")
+    assert [state.name for state in found] == sorted(asked)
+    assert {name.partition(".")[0] for name in asked} == {"dlq"}
+
+
 class Server:
     """A management that answers what it is told to."""
 

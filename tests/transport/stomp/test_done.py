@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from dlstbx_cli.commands.logs import InHand
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue
 from dlstbx_cli.transport.stomp import done
 from dlstbx_cli.transport.stomp.done import Done, Result
@@ -18,6 +19,16 @@ def test_a_repeat_is_known() -> None:
     ended.add("a", [Result("b", "q"), Result(None, "")])
     assert ended.repeated(message("a"))
     assert not ended.repeated(message("b"))
+
+
+def test_a_repeat_is_said_of_the_message_that_it_is(caplog: pytest.LogCaptureFixture) -> None:
+    ended = Done()
+    ended.add("a", [])
+    caplog.handler.addFilter(in_hand := InHand())
+    assert ended.repeated(Message(Queue("q"), {"dcid": 7}, {ID_HEADER: "a"}))
+    caplog.handler.removeFilter(in_hand)
+    (record,) = caplog.records
+    assert (vars(record)["dcid"], vars(record)["id"]) == (7, "a")
 
 
 def test_what_goes_back_to_a_queue_has_not_ended() -> None:

@@ -1,0 +1,41 @@
+"""Which sets of rules a command asks: an option, a variable, or all that are installed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from dlstbx_cli.services.errors import Misconfigured
+
+if TYPE_CHECKING:
+    from dlstbx_cli.mimas.registry import NamedHandler
+
+option = click.option(
+    "--rules",
+    multiple=True,
+    metavar="NAME",
+    help="Use only this set of rules; may be repeated (DLSTBX_RULES, separated by commas).",
+)
+
+
+def handlers(rules: Sequence[str]) -> tuple[NamedHandler, ...]:
+    """Return the handlers that the option names, else the variable, else all.
+
+    Raises UsageError, Misconfigured.
+    """
+    from dlstbx_cli.mimas.errors import UnknownHandlerError
+    from dlstbx_cli.mimas.registry import load_handlers
+
+    chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
+    try:
+        return load_handlers(chosen or None)
+    except UnknownHandlerError as error:
+        if rules:
+            raise click.UsageError(f"--rules: {error}") from None
+        raise Misconfigured(f"DLSTBX_RULES: {error}") from None
+    except ValueError as error:
+        # A site's rules that cannot be loaded would make a dead letter of every request.
+        raise Misconfigured(str(error)) from None

@@ -16,6 +16,7 @@ from dlstbx_cli.cluster.login import VARIABLE, Login, of_text
 from dlstbx_cli.cluster.rest import SlurmRest
 from dlstbx_cli.cluster.source import TIMEOUT
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.held.names import is_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,11 +67,18 @@ def sources(plugins: Mapping[str, Mapping[str, Any]], given: Given) -> dict[str,
     for name, plugin in plugins.items():
         origin, kind = f"plugin {name} of ZOCALO_CONFIG", str(plugin["plugin"])
         try:
-            cluster = _text(plugin, "cluster") or (kind if kinds[kind] == 1 else name)
+            cluster = _cluster(plugin) or (kind if kinds[kind] == 1 else name)
             found[cluster] = _source(plugin, origin, given)
         except Misconfigured as error:
             raise Misconfigured(f"{origin}: {error}") from None
     return found
+
+
+def _cluster(plugin: Mapping[str, Any]) -> str:
+    name = _text(plugin, "cluster")
+    if name and not is_name(name):
+        raise Misconfigured("cluster must be a name, at most 100 characters")
+    return name
 
 
 def _source(plugin: Mapping[str, Any], origin: str, given: Given) -> SlurmRest:

@@ -60,6 +60,7 @@ def _whole(entry: Entry, store: HeldLists, allowed: Limits) -> dict[str, Any]:
         **backlogs.of_job(entry.job),
         **backlogs.of_state(entry, now),
         **(_place(entry, store, allowed, now) if entry.state == "held" else {}),
+        **({"fault": entry.fault} if entry.fault else {}),
         "headers": dict(entry.message.headers),
         "message": entry.message.body,
     }

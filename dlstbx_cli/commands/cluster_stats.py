@@ -14,6 +14,7 @@ from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import CONFIGURATION, DONE, TRY_AGAIN, Run, command
 from dlstbx_cli.commands.metering import Metering, metered
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.statistics import TOPIC
 from dlstbx_cli.services.meter import Meter
 
@@ -176,8 +177,8 @@ def _check(
         raise click.UsageError("--slurm-url and --squeue exclude each other.")
     if (slurm_url is not None or squeue is not None) and len(clusters) > 1:
         raise click.UsageError("--slurm-url and --squeue are one cluster: one --cluster.")
-    if not all(name and name.isprintable() for name in clusters):
-        raise click.UsageError("--cluster takes a name.")
+    if not all(map(is_name, clusters)):
+        raise click.UsageError("--cluster takes a name, at most 100 characters.")
     if not _ACCOUNT.fullmatch(account):
         raise click.UsageError(f"--account takes the name of an account, not {account!r}.")
     if slurm_api is not None and not _VERSION.fullmatch(slurm_api):

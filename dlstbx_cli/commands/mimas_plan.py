@@ -117,16 +117,19 @@ def main_command(
     ispyb_connector), each with the rule that asks for it. At a terminal, the plan is
     shown as a tree by rule.
     """
-    from dlstbx_cli.commands.overriding import overriding
+    from dlstbx_cli.commands.overriding import Overridden, overriding
     from dlstbx_cli.commands.serving import Filtering, Serving, serve
     from dlstbx_cli.services.mimas import MimasService
 
     records = _Recording(**{name: others.pop(name) for name in _RECORDING})
     given = Given(dcids, replay, Period(run, **{name: others.pop(name) for name in period.NAMES}))
     serving = Serving(**others)
+    overridden = Overridden()
     show = _View(serving.prints, commands, tree, explain, as_json).chosen()
     if statistics == "-" and not given.by_dcid:
-        raise click.UsageError("--statistics - reads standard input: it goes with DCIDs.")
+        raise click.UsageError(
+            "--statistics - reads standard input: it goes with DCIDs or --since."
+        )
 
     def make() -> Any:
         from dlstbx_cli.mimas import core
@@ -142,6 +145,8 @@ def main_command(
             partial(reasons, handlers=handlers, zc=run.configuration.zocalo),
         )
         service.recorder = records.recorder(run, serving)
+        if given.many:
+            service.teller = overridden
         if statistics:
             _tell(service, statistics)
         return _Shown(service, *show) if show else service
@@ -149,7 +154,9 @@ def main_command(
     # A dead letter is no plan: its reason stands on stderr, and its line is left out.
     quiet: dict[str, Any] = {"emit": _nowhere, "pass_on": _nowhere} if show else {}
     messages = given.messages(EVENTS if event == "all" else (event,))
-    return serve(run, make, serving, Filtering(messages, _adopt, **quiet))
+    code = serve(run, make, serving, Filtering(messages, _adopt, **quiet))
+    overridden.say(run)
+    return code
 
 
 main = main_command.main

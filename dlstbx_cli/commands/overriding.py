@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 import time
 import tomllib
+from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from dlstbx_cli.commands.base import Run
 from dlstbx_cli.mimas.overrides import Override, overrides_from
 from dlstbx_cli.services.errors import Misconfigured
+from dlstbx_cli.services.explanation import Plan
 from dlstbx_cli.services.mimas import Overriding
 
 logger = logging.getLogger("dlstbx_cli")
@@ -97,3 +99,21 @@ def overriding(run: Run, option: str | None) -> Overriding | None:
     if option and not path.exists():
         raise Misconfigured(f"--overrides {path}: there is no such file")
     return Overriding(OverridesFile(path), time.time)
+
+
+class Overridden:
+    """Counts what overrides make of many plans, so that each override is said once."""
+
+    def __init__(self) -> None:
+        self._counts: Counter[str] = Counter()
+
+    def __call__(self, plan: Plan) -> None:
+        """Take a plan."""
+        changed = (one for one in (*plan.dropped, *plan.tasks) if one.override)
+        self._counts.update(one.override for one in changed)
+
+    def say(self, run: Run) -> None:
+        """Say to the person at *run* how many tasks each override has changed."""
+        for override, number in self._counts.items():
+            tasks = f"{number} task{'s' if number > 1 else ''}"
+            run.say(f"{tasks} overridden: {override}")

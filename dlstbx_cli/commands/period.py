@@ -150,6 +150,11 @@ class Given:
             raise click.UsageError("--since goes without DCIDs and without --replay.")
 
     @property
+    def many(self) -> bool:
+        """Whether it is too much for saying anything about each."""
+        return bool(self.replay) or self.period.given
+
+    @property
     def by_dcid(self) -> bool:
         """Whether the collections are looked up in ISPyB."""
         return bool(self.dcids) or self.period.given

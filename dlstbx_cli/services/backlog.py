@@ -14,6 +14,7 @@ from typing import Any
 
 from dlstbx_cli.services.errors import NoRoom, Rejected
 from dlstbx_cli.services.held import policy, statistics
+from dlstbx_cli.services.held.blindness import Blindness
 from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.port import Entry, HeldStore, Seen
 from dlstbx_cli.services.held.values import (
@@ -106,6 +107,7 @@ class StoredBacklog:
         self._now = now
         self._wait_until = wait_until
         self._known = _Known(limits)
+        self._blindness = Blindness(limits.timeout)
         self._spent: Counter[str] = Counter()
         self._going: list[int] = []
         self._gone: list[int] = []
@@ -184,14 +186,17 @@ class StoredBacklog:
 
     def _free(self, cluster: str) -> Callable[[Seen], int]:
         def free(seen: Seen) -> int:
-            return policy.room(
+            now = self._now()
+            room = policy.room(
                 cluster,
                 self._limits,
                 seen.statistic,
                 seen.releases,
-                self._now(),
+                now,
                 self._spent[cluster],
-            ).free
+            )
+            self._blindness.look(cluster, room, now)
+            return room.free
 
         return free
 

@@ -78,6 +78,8 @@ class MimasService:
         self._reasons = reasons
         #: Whoever takes down what is planned; None: nobody.
         self.recorder: Recorder | None = None
+        #: Says of each plan what overrides have made of it.
+        self.teller: Callable[[Plan], None] = tell_overridden
 
     @property
     def topics(self) -> Sequence[str]:
@@ -87,16 +89,10 @@ class MimasService:
     def handle(self, message: Message) -> list[Message]:
         """Return the plan's messages, each noting its rule. Raises Rejected, Unavailable."""
         wrapped, parameters = self._read(message)
-        scenario = self._with_offers(scenario_from(parameters))
-        if self.recorder is not None:
-            offers = list(scenario.cloudbursting or ())
-            given = {**parameters, "cloudbursting": offers}
-            self.recorder(message, given, self._explain(scenario, parameters))
-        plan = self._plan(scenario)
-        _tell(plan)
+        plan = self._planned(message, parameters)
         along = {key: parameters[key] for key in _PASSED_ALONG if parameters.get(key) is not None}
         return [
-            result.with_notes(notes_of(planned, scenario))
+            result.with_notes(notes_of(planned, plan.scenario))
             for planned in plan.tasks
             for result in _messages(planned.task, wrapped, along)
         ]
@@ -107,14 +103,30 @@ class MimasService:
 
     def plan(self, message: Message) -> Plan:
         """Return the plan itself, for people. Raises Rejected, Unavailable."""
-        plan = self._plan(self._with_offers(scenario_from(self._read(message)[1])))
-        _tell(plan)
-        return plan
+        return self._planned(message, self._read(message)[1])
 
     def explain(self, message: Message) -> Explanation:
         """Return why the plan is what it is, for people. Raises Rejected, Unavailable."""
         parameters = self._read(message)[1]
-        return self._explain(self._with_offers(scenario_from(parameters)), parameters)
+        scenario = self._with_offers(scenario_from(parameters))
+        return self._recorded(message, scenario, parameters)
+
+    def _planned(self, message: Message, parameters: Mapping[str, Any]) -> Plan:
+        scenario = self._with_offers(scenario_from(parameters))
+        if self.recorder is not None:
+            self._recorded(message, scenario, parameters)
+        plan = self._plan(scenario)
+        self.teller(plan)
+        return plan
+
+    def _recorded(
+        self, message: Message, scenario: mimas.MimasScenario, parameters: Mapping[str, Any]
+    ) -> Explanation:
+        explanation = self._explain(scenario, parameters)
+        if self.recorder is not None:
+            offers = list(scenario.cloudbursting or ())
+            self.recorder(message, {**parameters, "cloudbursting": offers}, explanation)
+        return explanation
 
     def _explain(self, scenario: mimas.MimasScenario, parameters: Mapping[str, Any]) -> Explanation:
         own = parameters.get("cloudbursting") is not None
@@ -233,7 +245,7 @@ def _filled(step: Any, looked_up: Mapping[str, Any]) -> Mapping[str, Any]:
     return parameters
 
 
-def _tell(plan: Plan) -> None:
+def tell_overridden(plan: Plan) -> None:
     """Say what overrides have changed: what is no longer in the plan, nobody sees there."""
     dcid = plan.scenario.DCID
     for planned in plan.dropped:

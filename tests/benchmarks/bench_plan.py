@@ -76,15 +76,17 @@ def main() -> None:
             print(f"{size} collections made in {perf_counter() - begun:.1f} s")
         for way, options in WAYS.items():
             least = None
-            for database in databases.values():
+            for size, database in databases.items():
                 planned = _number(database, options)
                 lines, seconds, cpu, peak = measured(database, options)
                 least = peak if least is None else least
                 rate = planned / seconds
-                reached = rate >= TO_REACH and peak - least <= GROWTH
                 figures = (planned, lines, f"{seconds:.1f}", f"{cpu:.1f}", f"{rate:.0f}")
-                target = f"{TO_REACH} a second, {GROWTH:.0f} MB more at most"
-                verdict = "pass" if reached else "MISS"
+                target = verdict = ""
+                if size == SIZES[-1]:  # the smaller one is there to compare the memory with
+                    target = f"{TO_REACH} a second, {GROWTH:.0f} MB more at most"
+                    reached = rate >= TO_REACH and peak - least <= GROWTH
+                    verdict = "pass" if reached else "MISS"
                 rows.append([way, *map(str, figures), f"{peak:.0f}", target, verdict])
     print_table("plans for a period, embedded ISPyB", COLUMNS, rows)
 

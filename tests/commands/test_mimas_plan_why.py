@@ -233,12 +233,23 @@ class TestRecords:
         explained = run("mimas-plan", "--explain", "--replay", path).lines
         assert len([line for line in explained if line["explain"] == "task"]) == len(before.lines)
 
+    @pytest.mark.parametrize("view", ["--explain", "--tree"])
+    def test_what_is_only_looked_at_is_recorded_too(self, home: Path, view: str) -> None:
+        records = home / "records"
+        run("mimas-plan", "--record", records, view, 993677)
+        run("mimas-plan", "--record", records, 993677)
+        (path,) = records.iterdir()
+        looked, sent = (json.loads(line) for line in path.read_text().splitlines())
+        assert {**looked, "time": 0} == {**sent, "time": 0}
+
     def test_replay_heeds_the_rules_of_today(self, file: Path) -> None:
         records = file.parent / "records"
         run("mimas-plan", "--record", records, 993677)
         (path,) = records.iterdir()
         again = run("mimas-plan", "--replay", "-", "--overrides", file, stdin=path.read_text())
         assert FAST_DP not in recipes(again)
+        (said,) = again.err.splitlines()
+        assert said.startswith("mimas-plan: 1 task overridden: drop until ")
 
     def test_a_pipe_records_the_recipe_id(self, home: Path) -> None:
         records = home / "records"

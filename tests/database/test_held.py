@@ -206,6 +206,42 @@ def test_a_claim_that_nobody_renews_is_taken_over(
     assert [entry.job.job for entry in store.abandoned()] == [1]
 
 
+def test_a_service_says_that_it_is_blind_and_when_it_sees_again(
+    store: HeldJobs, caplog: pytest.LogCaptureFixture
+) -> None:
+    def said() -> list[str]:
+        found = [record.getMessage() for record in caplog.records]
+        caplog.clear()
+        return found
+
+    with freeze_time(NOW) as clock:
+        service = backlog(store, timeout=300)
+        clock.tick(1000)
+        assert service.due() == []
+        assert said() == []  # nothing is held
+        store.hold(*job(1))
+        for _ in range(2):
+            clock.tick(200)
+            service.due()
+        assert said() == []
+        clock.tick(200)
+        service.due()
+        assert said() == [
+            "cluster slurm: there is no statistic yet: its jobs stay held;"
+            " is cluster-stats --listen running?"
+        ]
+        clock.tick(2000)
+        service.due()
+        assert said() == []
+        service.observe(statistic(99))
+        service.due()
+        assert said() == ["cluster slurm: statistics come again"]
+        for seconds in (290, 20, 290, 20):
+            clock.tick(seconds)
+            service.due()
+        assert "its last statistic is 620 s old" in said()[0]
+
+
 def test_a_store_that_is_removed_loses_nothing_more(tmp_path: Any) -> None:
     store = HeldJobs.at(f"sqlite:///{tmp_path}/state.sqlite3")
     store.hold(*job(1))

@@ -164,6 +164,7 @@ def test_a_row_that_cannot_go_is_a_dead_letter_and_the_others_go(
     assert [one.headers["dlstbx-error"] for one in dead if "internal" in str(one.headers)] == []
     assert store.count(Wanted(["released"])) == 2
     assert len(list(store.entries())) == 2
+    assert all(entry.fault is None or len(dead) == 1 for entry in store.entries())
     engine.dispose()
 
 
@@ -203,4 +204,18 @@ def test_a_row_with_odd_columns_is_released_and_listed(odd: dict[str, Any], home
         assert "\x1b" not in outcome.out
     assert run("backlog-release", "--once", "--capacity", "slurm=5").code == 0
     assert store.count(Wanted(["released"])) == 2
+    engine.dispose()
+
+
+def test_what_cannot_be_read_is_shown_as_it_is(home: Path) -> None:
+    engine = database(f"sqlite:///{home}/state.sqlite3", create=True)
+    HeldLists(engine).clusters()
+    with engine.begin() as connection:
+        connection.execute(insert(JOBS).values({**SOUND, "identity": "odd", "body": "not JSON"}))
+    shown = json.loads(run("backlog-show", "1").out)
+    assert shown["message"] == "not JSON"
+    assert "in the store of held jobs its message is not JSON" in shown["fault"]
+    outcome = run("backlog-now", "1")
+    assert outcome.code == 1
+    assert "its message is not JSON" in outcome.err
     engine.dispose()

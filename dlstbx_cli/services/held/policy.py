@@ -36,6 +36,7 @@ class Room:
 
     :param age: of its last statistic, in seconds.
     :param in_flight: releases that no statistic can have shown yet.
+    :param blind: there is no statistic that could be trusted.
     """
 
     free: int
@@ -44,6 +45,7 @@ class Room:
     limit: int | None = None
     age: float | None = None
     in_flight: int = 0
+    blind: bool = False
 
 
 def room(
@@ -79,15 +81,17 @@ def room(
 
 
 def _judged(known: Room, timeout: float) -> Room:
-    free, refusal = 0, None
+    free, refusal, blind = 0, None, False
     if known.limit is None:
         refusal = "it has no limit configured"
     elif known.waiting is None or known.age is None:
-        refusal = "there is no statistic yet"
+        refusal, blind = "there is no statistic yet", True
     elif known.age > timeout:
         refusal = f"its last statistic is {known.age:.0f} s old (limit {timeout:g} s)"
+        blind = True
     elif known.age < -timeout:
         refusal = f"its last statistic is dated {-known.age:.0f} s after now: a clock is wrong"
+        blind = True
     else:
         waiting = known.waiting + known.in_flight
         free = max(0, known.limit - waiting)
@@ -95,7 +99,7 @@ def _judged(known: Room, timeout: float) -> Room:
             # The cluster itself does not show these yet: a person who looks there sees fewer.
             lately = f" ({known.in_flight} of them just released)" if known.in_flight else ""
             refusal = f"{waiting} jobs wait{lately}, its limit is {known.limit}"
-    return Room(free, refusal, known.waiting, known.limit, known.age, known.in_flight)
+    return Room(free, refusal, known.waiting, known.limit, known.age, known.in_flight, blind)
 
 
 def release(

@@ -141,22 +141,18 @@ def _only(
     return Only(only.beamline, only.event, only.dcclass, (known,))
 
 
-def _doubt(run: Run, handlers: Sequence[Any], beamline: str) -> None:
-    """Say that a beamline's name may be mistyped."""
-    from dlstbx_cli.mimas.space import Space
-
-    known = Space(handlers, zc=run.configuration.zocalo).beamlines
-    if beamline not in known:
-        run.say(f"no rule names the beamline {beamline!r}; named are {', '.join(known) or 'none'}")
-
-
 def _list(run: Run, handlers: Sequence[Any], only: Only, form: str) -> None:
     """Print the decision table: as ``markdown``, a ``table``, or ``lines``."""
     from dlstbx_cli.mimas.decisions import decisions
+    from dlstbx_cli.mimas.space import Space
 
-    found = decisions(handlers, only, run.configuration.zocalo)
-    if only.beamline:
-        _doubt(run, handlers, only.beamline)
+    zc = run.configuration.zocalo
+    with rule_sets.trying():
+        found = decisions(handlers, only, zc)
+        known = Space(handlers, zc=zc).beamlines if only.beamline else ()
+    if only.beamline and only.beamline not in known:
+        named = ", ".join(known) or "none"
+        run.say(f"no rule names the beamline {only.beamline!r}; named are {named}")
     if form == "lines":
         for one in found:
             click.echo(json.dumps(one.record()))

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from dlstbx_cli.commands import rule_sets
 from dlstbx_cli.commands.base import DONE, REJECTED, Run
 
 if TYPE_CHECKING:
     from dlstbx_cli.mimas.checking import Flaw
+    from dlstbx_cli.mimas.overrides import Override
     from dlstbx_cli.mimas.registry import NamedHandler
     from dlstbx_cli.services.rule_check import Checked
 
@@ -39,7 +41,9 @@ def check(
     begun = time.monotonic()
     store = RecipeDirectory(run.configuration.recipes(recipes))
     wanted = dict.fromkeys(accept, "--accept")
-    found = rule_check.check(handlers, store, {**wanted, **ACCEPTED}, run.configuration.zocalo)
+    zc, accepted = run.configuration.zocalo, {**wanted, **ACCEPTED}
+    with rule_sets.trying():
+        found = rule_check.check(handlers, store, accepted, _overrides(run), zc)
     if table:
         _print_table(found.flaws)
     else:
@@ -51,6 +55,14 @@ def check(
         f"{time.monotonic() - begun:.1f} s: {_verdict(found)}"
     )
     return REJECTED if found.flaws else DONE
+
+
+def _overrides(run: Run) -> list[Override]:
+    """Return the configured overrides that have not ended. Raises Misconfigured."""
+    from dlstbx_cli.commands.overriding import overriding
+
+    found = overriding(run, None)
+    return [each for each in found.overrides() if found.clock() < each.until] if found else []
 
 
 def _tell(run: Run, found: Checked, accept: Sequence[str]) -> None:

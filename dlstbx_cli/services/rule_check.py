@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dlstbx_cli.mimas import MimasISPyBJobInvocation, zocalo_message
 from dlstbx_cli.mimas.checking import Flaw, doubts, flaws
+from dlstbx_cli.mimas.overrides import BY_OVERRIDE, Override
 from dlstbx_cli.mimas.registry import NamedHandler
 from dlstbx_cli.mimas.space import Space
 from dlstbx_cli.mimas.walking import Met, Walk, walk
@@ -44,17 +45,22 @@ def check(
     handlers: Sequence[NamedHandler],
     recipes: RecipeStore,
     accepted: Mapping[str, str],
+    overrides: Iterable[Override] = (),
     zc: Any = None,
 ) -> Checked:
     """Return what is wrong with the rules of the handlers.
 
     :param accepted: names of flaws that are meant to be there -> why.
+    :param overrides: those in force: the recipes that they add are to be there as well.
 
     Raises Unavailable if the recipes cannot be read.
     """
     space = Space(handlers, zc=zc)
     met = walk(space)
     asked = _by_recipe(met)
+    for override in overrides:
+        if override.add:
+            asked.setdefault(override.add, []).append(_Added(override))
     found = [*flaws(space, met), *_recipes(asked, recipes), *_refused(met)]
     return Checked(
         [flaw for flaw in found if flaw.name not in accepted],
@@ -66,9 +72,18 @@ def check(
     )
 
 
-def _by_recipe(met: Walk) -> dict[str, list[Met]]:
+@dataclass(frozen=True)
+class _Added:
+    """A recipe that an override adds, as if a rule asked for it."""
+
+    override: Override
+    rules: tuple[str, ...] = (BY_OVERRIDE,)
+    scenario: None = None
+
+
+def _by_recipe(met: Walk) -> dict[str, list[Met | _Added]]:
     """Return what was asked for by the names of the recipes' files."""
-    asked: dict[str, list[Met]] = {}
+    asked: dict[str, list[Met | _Added]] = {}
     for one in met.tasks.values():
         if one.task is not None:
             is_job = isinstance(one.task, MimasISPyBJobInvocation)
@@ -77,7 +92,7 @@ def _by_recipe(met: Walk) -> dict[str, list[Met]]:
     return asked
 
 
-def _recipes(asked: Mapping[str, Sequence[Met]], recipes: RecipeStore) -> Iterator[Flaw]:
+def _recipes(asked: Mapping[str, Sequence[Met | _Added]], recipes: RecipeStore) -> Iterator[Flaw]:
     for name, several in sorted(asked.items()):
         try:
             start(_without_delays(json_form(recipe_named(name, recipes).recipe)), {})

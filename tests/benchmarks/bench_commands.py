@@ -82,6 +82,8 @@ def main() -> None:
         rows.append(
             [f"mimas-plan, {SCENARIOS} scenario lines", f"{took:.2f} s", rate, "3000 lines/s"]
         )
+        took = median(seconds([str(BIN / "mimas-rules"), "--check"]) for _ in range(5))
+        rows.append(["mimas-rules --check", f"{took:.2f} s", "all scenarios of our rules", "10 s"])
     print_table("whole commands", ["command", "median", "measured", "to reach"], rows)
 
 

@@ -125,6 +125,23 @@ class TestRecipes:
         (tmp_path / "recipes/archive-nexus.json").write_text(json.dumps(recipe))
         assert check(ALL, "--recipes", str(tmp_path / "recipes")).code == 0
 
+    def test_one_that_an_override_adds(
+        self, check: Check, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        text = """
+[[override]]
+beamline = "p99"
+action = "add"
+add = "YEAR-recipe"
+reason = "tests"
+owner = "eve"
+until = YEAR-01-01T00:00:00Z
+"""
+        file = tmp_path / "overrides.toml"
+        file.write_text(text.replace("YEAR", "2001") + text.replace("YEAR", "2999"))
+        monkeypatch.setenv("DLSTBX_OVERRIDES", str(file))
+        assert only(check(ALL))["name"] == "recipe:override:2999-recipe"
+
     def test_no_directory(self, check: Check) -> None:
         outcome = check(ALL, "--recipes", "/nowhere")
         assert (outcome.code, outcome.out) == (75, "")
@@ -314,6 +331,16 @@ class Odd(BaseSpecification):
 """
         rule = 'Rule("odd", when=is_p99 & is_start & Odd(), recipes=["archive-cbfs"])'
         assert only(check(f"{ALL}, {rule}", before=before))["name"] == "fails:odd:AttributeError"
+
+    def test_what_code_logs_of_scenarios_that_are_tried_is_not_told(self, check: Check) -> None:
+        module = """
+import logging
+def handler(scenario, zc=None):
+    logging.getLogger("site").error("odd: %s", scenario)
+    return [MimasRecipeInvocation(scenario.DCID, "archive-nexus")]
+"""
+        outcome = check("", module=module)
+        assert (outcome.code, outcome.err.count("\n")) == (0, 1)
 
     def test_a_refusal_is_none(self, check: Check) -> None:
         module = """

@@ -101,11 +101,13 @@ class Records:
         """Return the file to write to from now on, after making room."""
         self._directory.mkdir(parents=True, exist_ok=True)
         self._sweep(day)
-        number, path = 1, self._directory / f"mimas-{day}.jsonl"
-        while path.exists() and path.stat().st_size >= self._most // _PART:
-            number += 1
-            path = self._directory / f"mimas-{day}.{number:03d}.jsonl"
-        return path
+        # Those with the first numbers may be gone: the numbers go on all the same.
+        latest = max(self._directory.glob(f"mimas-{day}*.jsonl"), key=_age, default=None)
+        if latest is None:
+            return self._directory / f"mimas-{day}.jsonl"
+        if latest.stat().st_size < self._most // _PART:
+            return latest
+        return self._directory / f"mimas-{day}.{_age(latest)[1] + 1:03d}.jsonl"
 
     def _sweep(self, day: str) -> None:
         oldest = (datetime.fromisoformat(day) - timedelta(days=self._days)).date().isoformat()
@@ -117,10 +119,10 @@ class Records:
                     path.unlink()
 
 
-def _age(path: Path) -> tuple[str, str]:
+def _age(path: Path) -> tuple[str, int]:
     """Return what files sort by: the day, then the number; the first has none."""
     day, _, number = path.name.removesuffix(".jsonl").partition(".")
-    return day, number
+    return day, int(number) if number.isdecimal() else 1
 
 
 def _guid(message: Message) -> str | None:

@@ -17,7 +17,7 @@ import pytest
 from freezegun import freeze_time
 
 from dlstbx_cli.commands.overriding import OverridesFile
-from dlstbx_cli.commands.recording import Records
+from dlstbx_cli.commands.recording import Records, last
 from dlstbx_cli.mimas.registry import load_handlers
 from dlstbx_cli.mimas.rule import Family
 from dlstbx_cli.services.errors import Misconfigured
@@ -322,6 +322,23 @@ def test_they_are_never_more_than_was_said(tmp_path: Path) -> None:
         write(records, "x" * 50_000)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_000_000
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 600_000
+
+
+def test_the_oldest_go_first_also_within_a_day(tmp_path: Path) -> None:
+    records = Records(tmp_path, megabytes=1, clock=lambda: NOON)
+    for number in range(100):
+        records(MESSAGE, {"number": number, "filler": "x" * 50_000}, EXPLAINED)
+        found = [one["scenario"]["number"] for one in last(tmp_path, 100)]
+        assert found == list(range(number + 1))[-len(found) :]
+
+
+def test_two_who_write_to_one_directory(tmp_path: Path) -> None:
+    two = [Records(tmp_path, megabytes=1, clock=lambda: NOON) for _ in range(2)]
+    for number in range(600):
+        write(two[number % 2], "x" * 5_000)
+        # A line each: both are at the end of a file at the same time.
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_012_000
+    assert all(json.loads(line) for path in tmp_path.iterdir() for line in path.open())
 
 
 def test_what_cannot_be_written_is_said_once(

@@ -90,7 +90,7 @@ def main_command(
         raise click.UsageError("standard input can only be one of OLD and NEW.")
     wanted = Wanted(
         frozenset(rule),
-        frozenset(beamline),
+        frozenset(map(str.lower, beamline)),
         frozenset(recipe),
         frozenset(event.upper() for event in events),
     )

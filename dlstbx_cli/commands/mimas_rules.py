@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -148,11 +149,14 @@ def _list(run: Run, handlers: Sequence[Any], only: Only, form: str) -> None:
 
     zc = run.configuration.zocalo
     with rule_sets.trying():
-        found = decisions(handlers, only, zc)
         known = Space(handlers, zc=zc).beamlines if only.beamline else ()
+        # In any letter case, as of other commands; the rules' own is the one that counts.
+        named = {name.lower(): name for name in known}.get((only.beamline or "").lower())
+        only = replace(only, beamline=named or only.beamline)
+        found = decisions(handlers, only, zc)
     if only.beamline and only.beamline not in known:
-        named = ", ".join(known) or "none"
-        run.say(f"no rule names the beamline {only.beamline!r}; named are {named}")
+        names = ", ".join(known) or "none"
+        run.say(f"no rule names the beamline {only.beamline!r}; named are {names}")
     if form == "lines":
         for one in found:
             click.echo(json.dumps(one.record()))

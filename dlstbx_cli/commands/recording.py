@@ -152,7 +152,7 @@ def replayed(paths: Iterable[str]) -> Iterator[Message]:
 def _scenario(line: bytes, where: str) -> Message:
     try:
         scenario = json.loads(line)["scenario"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         scenario = None
     if not isinstance(scenario, dict):
         raise click.UsageError(f"{where} is no record of mimas-plan --record.")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -210,9 +211,34 @@ def test_a_file_is_looked_at_once_a_second(
     path.write_text(DROP + ADD)
     now[0] = 4.4
     assert len(overrides()) == 2
+    path.write_text("a = " + "[" * 100_000)
+    now[0] = 5.5
+    assert len(overrides()) == 2
     path.write_text("\x00")
     with pytest.raises(Misconfigured, match=r"o\.toml"):
         OverridesFile(path)
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "o.toml"
+    now = [0.0]
+    overrides = OverridesFile(path, lambda: now[0])
+    path.write_text(DROP)
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with caplog.at_level(logging.WARNING, "dlstbx_cli"):
+        with path.open() as file:  # its number is the lowest that is free
+            lowest = file.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            for now[0] in (1.1, 2.2):
+                assert list(overrides()) == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caplog.text.count("Too many open files") == 1
+        now[0] = 3.3
+        assert len(overrides()) == 1
 
 
 class TestRecords:
@@ -275,7 +301,7 @@ class TestRecords:
             assert time.monotonic() < end
             time.sleep(0.1)
 
-    @pytest.mark.parametrize("text", ["no JSON", "{}", "[]", '{"scenario": 1}'])
+    @pytest.mark.parametrize("text", ["no JSON", "{}", "[]", '{"scenario": 1}', "[" * 100_000])
     def test_what_is_no_record(self, home: Path, text: str) -> None:
         outcome = run("mimas-plan", "--replay", "-", stdin=f"\n{text}\n")
         assert outcome.code == 2

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlstbx_cli.commands import options, rule_sets
 from dlstbx_cli.commands.base import DONE, Run, command
+from dlstbx_cli.commands.options import Function
 
 if TYPE_CHECKING:
     from dlstbx_cli.mimas.space import Only
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-EVENTS = ("start", "end", "start_group", "end_group")
 CLASSES = (
     "characterization", "diamond_anvil_cell", "gridscan", "rotation", "screening",
     "serial_fixed", "serial_jet", "undefined",
@@ -50,7 +48,7 @@ def filters(function: Function) -> Function:
         ),
         click.option(
             "--event",
-            type=click.Choice(EVENTS, case_sensitive=False),
+            type=click.Choice(options.EVENTS, case_sensitive=False),
             help="Only rules that can hold for this event.",
         ),
         click.option("--beamline", metavar="NAME", help="Only rules that can hold there."),
@@ -61,7 +59,7 @@ def filters(function: Function) -> Function:
 
 @command("mimas-rules", EXAMPLES)
 @options.table
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, at a terminal.")
+@options.as_json
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option(
     "--check", is_flag=True, help="List what is wrong with the rules; exit 1 if anything is."

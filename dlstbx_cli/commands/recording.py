@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -136,6 +137,8 @@ def _guid(message: Message) -> str | None:
 def replayed(paths: Iterable[str]) -> Iterator[Message]:
     """Yield the scenarios of records as messages for Mimas.
 
+    What is added to a file meanwhile, even by this command, does not count.
+
     Raises UsageError for a file that cannot be opened, or has a line that is no record.
     """
     for path in paths:
@@ -143,8 +146,12 @@ def replayed(paths: Iterable[str]) -> Iterator[Message]:
             stream = click.open_file(path, "rb")
         except OSError as error:
             raise click.UsageError(f"--replay {path}: {error.strerror}.") from None
+        left = Path(path).stat().st_size if Path(path).is_file() else math.inf
         with stream:
             for number, line in enumerate(stream, 1):
+                if left <= 0:
+                    break
+                left -= len(line)
                 if not line.isspace():
                     yield _scenario(line, f"--replay {path}: line {number}")
 

@@ -30,7 +30,8 @@ def handlers(rules: Sequence[str]) -> tuple[NamedHandler, ...]:
     from dlstbx_cli.mimas.errors import UnknownHandlerError
     from dlstbx_cli.mimas.registry import load_handlers
 
-    chosen = rules or tuple(filter(None, os.environ.get("DLSTBX_RULES", "").split(",")))
+    named = (name.strip() for name in os.environ.get("DLSTBX_RULES", "").split(","))
+    chosen = rules or tuple(filter(None, named))
     try:
         return load_handlers(chosen or None)
     except UnknownHandlerError as error:

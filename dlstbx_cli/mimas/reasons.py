@@ -115,7 +115,7 @@ def _saw(specification: BaseSpecification, scenario: MimasScenario) -> str:
         # A name for several conditions: what they looked at, each once.
         parts = [_saw(part, scenario) for part in specification.parts]
         return ", ".join(dict.fromkeys(filter(None, parts)))
-    return seen.replace("=", " is ", 1)
+    return seen
 
 
 def _of_rule(rule: Rule, family: str, scenario: MimasScenario) -> Reason:

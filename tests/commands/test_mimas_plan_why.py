@@ -277,6 +277,13 @@ class TestRecords:
         (said,) = again.err.splitlines()
         assert said.startswith("mimas-plan: 1 task overridden: drop until ")
 
+    def test_what_is_recorded_meanwhile_is_not_replayed(self, home: Path) -> None:
+        records = home / "records"
+        run("mimas-plan", "--record", records, 993677)
+        (path,) = records.iterdir()
+        outcome = run("mimas-plan", "--record", records, "--replay", path)
+        assert (outcome.code, len(path.read_text().splitlines())) == (0, 2)
+
     def test_a_pipe_records_the_recipe_id(self, home: Path) -> None:
         records = home / "records"
         trigger = "dlstbx.go --stdout -r mimas -s event=end 993677 | recipe-dispatch"

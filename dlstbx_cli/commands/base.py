@@ -5,6 +5,7 @@ Whatever goes wrong becomes one line on stderr and an exit code, here and nowher
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from collections.abc import Callable, Sequence
@@ -30,7 +31,7 @@ COMPLETE = "_DLSTBX_COMPLETE"
 EXIT_STATUS = """\b
 Exit status:
   0   done
-  1   some input was rejected; the rest was handled
+  1   {one}
   2   wrong use
   75  broker or database not available: try again
   78  configuration error"""
@@ -98,6 +99,9 @@ def _discreet(text: str) -> str:
 class Command(click.Command):
     """A command whose errors end as one line on stderr and an exit code."""
 
+    #: What the exit code 1 means.
+    one = "some input was rejected; the rest was handled"
+
     def main(
         self,
         args: Sequence[str] | None = None,
@@ -119,7 +123,7 @@ class Command(click.Command):
             code = _end(name, error, sys.argv[1:] if args is None else args)
         except KeyboardInterrupt:
             code = 130
-        sys.exit(_flushed(code if isinstance(code, int) else DONE))
+        sys.exit(_flushed(name, code if isinstance(code, int) else DONE))
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command's function; nobody reading stdout any more is a quiet end."""
@@ -133,13 +137,16 @@ class Command(click.Command):
         """Write the examples and the exit codes below the options."""
         super().format_epilog(ctx, formatter)
         formatter.write_paragraph()
-        formatter.write_text(EXIT_STATUS)
+        formatter.write_text(EXIT_STATUS.format(one=self.one))
 
 
-def command(name: str, examples: str = "") -> Callable[[Callable[..., int | None]], Command]:
+def command(
+    name: str, examples: str = "", one: str = Command.one
+) -> Callable[[Callable[..., int | None]], Command]:
     """Make a function a command: it takes a Run and its options, and returns an exit code.
 
     :param examples: printed below the options, one to a line, as they would be typed.
+    :param one: what the exit code 1 means.
     """
 
     def decorate(function: Callable[..., int | None]) -> Command:
@@ -159,9 +166,11 @@ def command(name: str, examples: str = "") -> Callable[[Callable[..., int | None
             decorated = option(decorated)
         epilog = "\b\nExamples:\n" + "\n".join(f"  {line}" for line in examples.splitlines())
         settings = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
-        return click.command(
+        made = click.command(
             name, cls=Command, epilog=epilog if examples else None, context_settings=settings
         )(decorated)
+        made.one = one
+        return made
 
     return decorate
 
@@ -242,16 +251,21 @@ def _verdict(error: Exception, name: str) -> tuple[str, int]:
     ):
         if isinstance(error, kind):
             return str(error), code
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
+        return f"{error.filename or 'standard output'}: {error.strerror}", TRY_AGAIN
     return f"internal error: {type(error).__name__}: {error} (run with -vv for the place)", REJECTED
 
 
-def _flushed(code: int) -> int:
+def _flushed(name: str, code: int) -> int:
     """Flush stdout; a reader that has gone away ends the command quietly."""
     try:
         sys.stdout.flush()
-    except BrokenPipeError:
+    except OSError as error:
         # Python flushes once more at exit, and would complain there.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        if not isinstance(error, BrokenPipeError):
+            text, code = _verdict(error, name)
+            say(name, text)
     except ValueError:  # closed already
         pass
     return code

@@ -36,7 +36,7 @@ def _narrowing(name: str, metavar: str, what: str) -> Callable[[Function], Funct
     )
 
 
-@command("mimas-diff", EXAMPLES)
+@command("mimas-diff", EXAMPLES, "the plans differ")
 @click.option("--summary", is_flag=True, help="Only the sums, not the cases.")
 @click.option(
     "--limit",

@@ -57,7 +57,7 @@ def filters(function: Function) -> Function:
     return function
 
 
-@command("mimas-rules", EXAMPLES)
+@command("mimas-rules", EXAMPLES, "--check has found something")
 @options.table
 @options.as_json
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")

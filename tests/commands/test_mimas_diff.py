@@ -201,6 +201,13 @@ def at_a_terminal(*arguments: str) -> bytes:
     return seen
 
 
+@pytest.mark.parametrize("form", ["--json", "--table"])
+def test_a_full_disk_is_no_difference(files: Path, form: str) -> None:
+    outcome = shell(f"mimas-diff {form} {files}/old {files}/old > /dev/full")
+    assert outcome.code == 75
+    assert outcome.err == "mimas-diff: standard output: No space left on device\n"
+
+
 def test_at_a_terminal(files: Path) -> None:
     plans = [str(files / "old"), str(files / "new")]
     assert b"\x1b[" in at_a_terminal(*plans)

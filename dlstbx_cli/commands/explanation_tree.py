@@ -12,9 +12,10 @@ from rich.tree import Tree
 from dlstbx_cli import mimas
 from dlstbx_cli.commands.trees import override_of, print_tree, task_line, title_of
 from dlstbx_cli.mimas.core import PlannedTask
+from dlstbx_cli.mimas.overrides import BY_OVERRIDE
 from dlstbx_cli.mimas.reasons import Decided, Reason
 from dlstbx_cli.services.cloud import Condition, offered
-from dlstbx_cli.services.explanation import Explanation
+from dlstbx_cli.services.explanation import Explanation, Plan
 
 
 def print_explanation(explanation: Explanation) -> None:
@@ -25,9 +26,7 @@ def print_explanation(explanation: Explanation) -> None:
     for reason in explanation.reasons:
         if reason.holds:
             _add_rule(tree, reason, explanation)
-    others = [planned for planned in explanation.plan.tasks if planned.override]
-    if others or explanation.plan.dropped:
-        _add_overrides(tree, others, explanation.plan.dropped)
+    _add_overrides(tree, explanation.plan)
     _add_silent(tree, [reason for reason in explanation.reasons if not reason.holds])
     _add_cloud(tree, explanation)
     print_tree(tree)
@@ -38,7 +37,7 @@ def _add_rule(tree: Tree, reason: Reason, explanation: Explanation) -> None:
     tasks = [one for one in explanation.plan.tasks if one.rule == reason.rule]
     for planned in tasks:
         also = f" [dim](also asked for by {', '.join(planned.also)})[/]" if planned.also else ""
-        leaf = branch.add(task_line(planned.task) + also)
+        leaf = branch.add(task_line(planned.task) + also + override_of(planned))
         if origins := _origins(planned, explanation):
             leaf.add(f"[dim]{escape(origins)}[/]")
     asked_before = [
@@ -65,11 +64,15 @@ def _origins(planned: PlannedTask, explanation: Explanation) -> str:
     )
 
 
-def _add_overrides(tree: Tree, changed: list[PlannedTask], dropped: Iterable[PlannedTask]) -> None:
+def _add_overrides(tree: Tree, plan: Plan) -> None:
+    """Add what has come by overrides, and what has gone; what they change stands by its rule."""
+    added = [planned for planned in plan.tasks if planned.rule == BY_OVERRIDE]
+    if not added and not plan.dropped:
+        return
     branch = tree.add("[bold]overrides[/]")
-    for planned in changed:
+    for planned in added:
         branch.add(task_line(planned.task) + override_of(planned))
-    for planned in dropped:
+    for planned in plan.dropped:
         branch.add(f"[red]drop[/]  {escape(planned.task.recipe)}{override_of(planned)}")
 
 

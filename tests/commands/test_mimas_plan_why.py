@@ -124,6 +124,11 @@ class TestOverrides:
         assert changed["rotation-end"]["message"]["content"]["autostart"] is False
         assert changed["override"]["message"]["recipes"] == ["detector-test"]
         assert all("until 2999-01-01" in line["override"] for line in changed.values())
+        for view in (["--tree"], ["--explain", "--tree"]):
+            tree = run("mimas-plan", "--overrides", file, *view, 993677).out.splitlines()
+            (held,) = [line for line in tree if f"hold  {FAST_DP}" in line]
+            assert "(override: hold until 2999-01-01" in held
+            assert len([line for line in tree if "run   detector-test (override: add" in line]) == 1
 
     def test_by_environment_and_by_configuration(
         self, file: Path, monkeypatch: pytest.MonkeyPatch

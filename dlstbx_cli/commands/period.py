@@ -143,7 +143,10 @@ class Given:
 
     def __post_init__(self) -> None:
         if self.replay and self.dcids:
-            raise click.UsageError("--replay plans what is in its files: it goes without DCIDs.")
+            raise click.UsageError(
+                "--replay plans what is in its files: it goes without DCIDs,"
+                " and stands before each of several files."
+            )
         if self.period.given and (self.replay or self.dcids):
             raise click.UsageError("--since goes without DCIDs and without --replay.")
 

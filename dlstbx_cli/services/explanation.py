@@ -12,7 +12,7 @@ from dlstbx_cli.mimas.reasons import Ask, Decided, Reason
 from dlstbx_cli.services.cloud import Condition
 
 #: What is recorded of a job besides its parameters: by this, records can be compared.
-_OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
+OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,7 +101,7 @@ class Explanation:
                 for place, parameter in enumerate(task.parameters)
             ]
             whole = mimas.zocalo_message(task)
-            record |= {key: whole[key] for key in _OF_JOB}
+            record |= {key: whole[key] for key in OF_JOB}
         return record
 
 

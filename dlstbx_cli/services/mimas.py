@@ -113,9 +113,13 @@ class MimasService:
 
     def _planned(self, message: Message, parameters: Mapping[str, Any]) -> Plan:
         scenario = self._with_offers(scenario_from(parameters))
-        if self.recorder is not None:
-            self._recorded(message, scenario, parameters)
-        plan = self._plan(scenario)
+        if self.recorder is None:
+            plan = self._plan(scenario)
+        else:  # what is written down is what is done, also while overrides change
+            explanation = self._recorded(message, scenario, parameters)
+            if explanation.refused is not None:
+                raise Rejected(explanation.refused)
+            plan = explanation.plan
         self.teller(plan)
         return plan
 

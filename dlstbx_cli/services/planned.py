@@ -7,12 +7,12 @@ from typing import Any
 
 from dlstbx_cli.services.difference import Place, Planned, Task, content
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.explanation import OF_JOB
 
 #: Lists of objects with a key and a value: their order is of no consequence.
 _PAIRED = ("parameters", "triggervariables")
 #: The content of most requests for a recipe.
 _NOTHING = content({})
-_OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
 
 
 def plan_of(record: Any) -> Sequence[Task | Planned]:
@@ -87,7 +87,7 @@ def _explained_task(task: Mapping[str, Any], place: Place, beamline: str | None)
         return Task.of(place, "recipe", recipe, {}, partly=True, **more)
     if kind not in ("start", "hold"):
         raise Rejected(f"the kind of a task must be run, start or hold, not {kind!r:.60}")
-    fields = {key: task[key] for key in ("parameters", *_OF_JOB) if key in task}
+    fields = {key: task[key] for key in ("parameters", *OF_JOB) if key in task}
     return Task.of(place, "job", recipe, _flat({**fields, "autostart": kind == "start"}), **more)
 
 

@@ -10,9 +10,7 @@ from dlstbx_cli import mimas
 from dlstbx_cli.mimas.core import PlannedTask
 from dlstbx_cli.mimas.reasons import Ask, Decided, Reason
 from dlstbx_cli.services.cloud import Condition
-
-#: What is recorded of a job besides its parameters: by this, records can be compared.
-OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
+from dlstbx_cli.services.planned import OF_JOB
 
 
 @dataclass(frozen=True, slots=True)

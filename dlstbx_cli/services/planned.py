@@ -7,12 +7,13 @@ from typing import Any
 
 from dlstbx_cli.services.difference import Place, Planned, Task, content
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.explanation import OF_JOB
 
 #: Lists of objects with a key and a value: their order is of no consequence.
 _PAIRED = ("parameters", "triggervariables")
 #: The content of most requests for a recipe.
 _NOTHING = content({})
+#: What is recorded of a job besides its parameters: by this, records can be compared.
+OF_JOB = ("source", "comment", "displayname", "sweeps", "triggervariables")
 
 
 def plan_of(record: Any) -> Sequence[Task | Planned]:

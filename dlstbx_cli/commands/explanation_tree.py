@@ -36,7 +36,8 @@ def _add_rule(tree: Tree, reason: Reason, explanation: Explanation) -> None:
     branch = tree.add(_verdict(True, f"[bold]{escape(reason.rule)}[/] {_because(reason.decided)}"))
     tasks = [one for one in explanation.plan.tasks if one.rule == reason.rule]
     for planned in tasks:
-        also = f" [dim](also asked for by {', '.join(planned.also)})[/]" if planned.also else ""
+        others = escape(", ".join(planned.also))
+        also = f" [dim](also asked for by {others})[/]" if others else ""
         leaf = branch.add(task_line(planned.task) + also + override_of(planned))
         if origins := _origins(planned, explanation):
             leaf.add(f"[dim]{escape(origins)}[/]")

@@ -40,7 +40,7 @@ def print_markdown(found: Sequence[Decision]) -> None:
         for one in several:
             recipes = [ask for ask in one.recipes() if ask.kind == "recipe"]
             jobs = [ask for ask in one.recipes() if ask.kind == "job"]
-            cells = [one.rule, _cell(one.when), _items(recipes), _items(jobs)]
+            cells = [_cell(one.rule), _cell(one.when), _items(recipes), _items(jobs)]
             click.echo(f"| {' | '.join(cells)} |")
 
 

@@ -80,8 +80,10 @@ def print_table(
     body = [list(row) for row in rows]
     for place, column in enumerate(columns):
         numbers = any(isinstance(row[place], int | float) for row in body)
-        # What a row is called by must be readable whole, however narrow the terminal.
-        table.add_column(column, justify="right" if numbers else "left", no_wrap=place == 0)
+        # What a row is called by must be readable whole, however narrow the terminal; names
+        # of recipes begin alike, so they are rather broken than cut short.
+        side: Any = "right" if numbers else "left"
+        table.add_column(column, justify=side, no_wrap=place == 0, overflow="fold")
     for row in body:
         table.add_row(*map(_cell, row))
     (onto or console()).print(table)

@@ -46,7 +46,7 @@ _ALWAYS: Mapping[str, tuple[Any, ...]] = {
 }
 #: Texts, as they come together, that plain code is tried with.
 _TRIED = 240
-#: Scenarios walked at most: ten thousand take about a second.
+#: Scenarios walked at most, unless the pairs alone are more: ten thousand take about a second.
 _MOST = 60_000
 _DETECTORS: tuple[MimasDetectorClass | None, ...] = (*MimasDetectorClass, None)
 

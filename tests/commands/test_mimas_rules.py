@@ -14,7 +14,7 @@ from dlstbx_cli.mimas.core import plan
 from dlstbx_cli.mimas.registry import OWN, load_handlers
 from dlstbx_cli.mimas.rule import Family
 from tests.commands.sites import install
-from tests.conftest import Outcome, run
+from tests.conftest import Outcome, run, shell
 from tests.mimas.scenarios import scenario
 
 pytestmark = pytest.mark.usefixtures("home")
@@ -179,6 +179,12 @@ class TestForPeople:
         assert "run vmxi-spot-counts-per-image" in out
         assert "start autoprocessing-xia2-ssx-eiger" in out
         assert "at once if preferred pipeline is autoPROC, else held" in " ".join(out.split())
+
+    def test_no_name_is_cut_short_at_a_narrow_terminal(self) -> None:
+        script = "stty cols 60; mimas-rules --beamline i15"
+        out = shell(f"script -qec '{script}' /dev/null </dev/null").out
+        assert "\N{HORIZONTAL ELLIPSIS}" not in out
+        assert "lmolecule-dials-aiml" in "".join(out.split())
 
     def test_a_job_without_and_with_symmetry_is_one_line(self) -> None:
         out = run("mimas-rules", "--table", "--beamline", "i15").out

@@ -47,7 +47,8 @@ def _add_rule(tree: Tree, reason: Reason, explanation: Explanation) -> None:
         if ask.holds and ask.recipe not in {one.task.recipe for one in tasks}
     ]
     if asked_before:
-        branch.add(f"[dim]asked for above, or overridden: {escape(', '.join(asked_before))}[/]")
+        why = "asked for" if explanation.refused else "asked for above, or overridden"
+        branch.add(f"[dim]{why}: {escape(', '.join(asked_before))}[/]")
     _add_grouped(
         branch, [(ask.recipe, _because(ask.decided)) for ask in reason.asks if not ask.holds]
     )

@@ -24,6 +24,7 @@ from dlstbx_cli.mimas.rule import Family
 from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.explanation import Explanation, Plan
 from dlstbx_cli.services.message import Message, Queue
+from tests.commands.sites import install
 from tests.conftest import run, shell, start
 from tests.mimas.scenarios import scenario
 
@@ -100,6 +101,24 @@ class TestExplain:
         ]  # fmt: skip
         outcome = run("mimas-plan", "--explain", stdin="\n".join(map(json.dumps, scenarios)))
         assert {line["explain"] for line in outcome.lines} == {"rule", "task", "cloud"}
+
+    def test_where_one_rule_fails_the_others_say_what_they_ask_for(
+        self, home: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        source = """
+def oops(scenario):
+    raise ValueError("no cell")
+handler = Family("p99", [
+    Rule("first", when=is_p99, recipes=["archive-nexus"]),
+    Rule("second", when=is_p99, jobs=[Job("x", "x", parameters=[Parameters("CELL", oops)])]),
+])
+"""
+        install(home / "site", monkeypatch, source)
+        line = json.dumps({"dcid": 5, "event": "end", "beamline": "p99"})
+        tree = run("mimas-plan", "--explain", "--tree", "--rules", "site", stdin=line).out
+        assert "no plan: DCID 5: rule second: no cell" in tree
+        assert "asked for: archive-nexus" in tree
+        assert "1 rule does not hold" in tree
 
 
 class TestOverrides:

@@ -74,7 +74,7 @@ def _settle_operands(
         outcome = settle(operand, combination, kinds)
         if outcome is decides:
             return decides
-        if isinstance(outcome, BaseSpecification):
+        if not isinstance(outcome, bool):
             undecided.append(outcome)
     if not undecided:
         return not decides

@@ -113,6 +113,7 @@ class Command(click.Command):
         """Run the command and exit with its code."""
         del prog_name, complete_var, standalone_mode
         name = str(self.name)
+        _open_streams()
         if COMPLETE in os.environ:
             from dlstbx_cli.commands.completing import prepare
 
@@ -254,6 +255,13 @@ def _verdict(error: Exception, name: str) -> tuple[str, int]:
     if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"{error.filename or 'standard output'}: {error.strerror}", TRY_AGAIN
     return f"internal error: {type(error).__name__}: {error} (run with -vv for the place)", REJECTED
+
+
+def _open_streams() -> None:
+    """Give nobody to talk to where a stream is closed: files would take its number."""
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
 
 
 def _flushed(name: str, code: int) -> int:

@@ -251,3 +251,12 @@ def test_an_ispyb_without_tables(home: Path, monkeypatch: pytest.MonkeyPatch) ->
     assert outcome.code == 78
     assert outcome.out == trigger + "other line\n"  # unhandled, still addressed to the queue
     assert outcome.err.count("\n") == 1
+
+
+@pytest.mark.parametrize("script", ["mimas-rules --check", "mimas-plan --since 2026-01-01"])
+def test_a_closed_stream_is_nobody_to_talk_to(home: Path, script: str) -> None:
+    usual = shell(script)
+    assert shell(f"{script} 2>&-").out == usual.out
+    without = shell(f"{script} <&- >&-")
+    assert (without.code, without.out) == (usual.code, "")
+    assert "error" not in without.err

@@ -71,9 +71,18 @@ class Run:
 
 def say(name: str, text: str) -> None:
     """Print one line on stderr, without any password; if it is closed, that is no failure."""
-    text = _discreet(text)
+    text = printable(" ".join(_discreet(text).split()))
     with suppress(OSError, ValueError):
-        print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """Return a text that somebody else has written as a terminal can take it, in one line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def user_name() -> str:

@@ -13,6 +13,8 @@ from dlstbx_cli.services.tracing import Event, Trace
 _KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
+#: Characters of a reason: the event has it whole.
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +51,7 @@ def _dead(trace: Trace) -> Iterator[Part]:
     if letters:
         worst = letters[-1]
         many = f"{len(letters)} dead letters, the last one" if letters[1:] else "dead letter"
-        yield "dead", f"{many}: {worst.reason} (dlq-show {str(worst.ident)[:_SHORT]})"
+        yield "dead", f"{many}: {_short(worst.reason)} (dlq-show {str(worst.ident)[:_SHORT]})"
 
 
 def _stored(trace: Trace) -> Iterator[Part]:
@@ -71,7 +73,7 @@ def _failed(trace: Trace) -> Iterator[Part]:
     failed = _fated(trace, "failed")
     if failed:
         last = failed[-1]
-        reason = f": {last.reason}" if last.reason else ""
+        reason = f": {_short(last.reason)}" if last.reason else ""
         yield "failed", f"{_of(len(failed), trace, ended=True)} failed, job {last.job}{reason}"
 
 
@@ -157,6 +159,12 @@ def _no_trigger(trace: Trace) -> str:
         text = f"no trigger is known of {trace.subject}"
         silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
     return f"{text} (not asked: {', '.join(silent)})" if silent else text
+
+
+def _short(reason: str | None) -> str:
+    """Return a reason as it fits into one line that a person reads."""
+    text = " ".join((reason or "not known why").split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _fated(trace: Trace, stage: str) -> list[Event]:

@@ -306,9 +306,8 @@ def test_why_it_is_held(chain: Path) -> None:
                     "statistic-cluster": "slurm", "statistic-timestamp": time.time()},
     }  # fmt: skip
     assert run("backlog-release", "--once", stdin=json.dumps(statistic)).code == 0
-    assert "3 of 11 jobs are held: cluster slurm: 65 jobs wait, its limit is 60" in verdict(
-        trace(DCID)
-    )
+    why = "65 jobs wait (5 of them just released), its limit is 60"
+    assert f"3 of 11 jobs are held: cluster slurm: {why}" in verdict(trace(DCID))
     assert "its limit is 20" in verdict(trace("--limit", "slurm=20", DCID))
     run("backlog-hold", "i03", "--until", "2h", "--reason", "detector tests")
     assert "3 of 11 jobs are held: beamline i03 is paused: detector tests" in verdict(trace(DCID))
@@ -407,3 +406,23 @@ def test_what_people_see(chain: Path) -> None:
     assert "autoprocessing-fast-dp-eiger" in outcome.out
     assert "or before" in outcome.out  # nobody wrote down when it was triggered
     assert run("mimas-trace", "--json", DCID).out == run("mimas-trace", DCID).out
+
+
+def test_what_hostile_messages_show_to_people(site: Path) -> None:
+    reason = "[/red] :100: \x1b[2J\r\n\x9b31m " + "x" * 100_000
+    headers = {"dlstbx-error": reason, "dlstbx-rejected-by": reason, "dlstbx-id": "[/b]\x1b[31m"}
+    bodies = [{"dcid": DCID, "recipe": reason}, {"dcid": DCID}]
+    times = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+    for body, when in zip(bodies, times, strict=True):
+        line = {"queue": "dlq.mimas", "message": body,
+                "headers": {**headers, "dlstbx-rejected-at": when}}  # fmt: skip
+        assert run("queue-put", stdin=json.dumps(line)).code == 0
+        headers["dlstbx-id"] += "2"
+    outcome = run("mimas-trace", "--table", DCID)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.replace("\n", "").isprintable()
+    assert r"[/red] :100: \x1b[2J" in outcome.out
+    assert len(outcome.out) < 10_000
+    # Programs get it whole.
+    dead = [line for line in trace(DCID) if line.get("stage") == "dead"]
+    assert [line["reason"] for line in dead] == [reason, reason]

@@ -289,14 +289,34 @@ def test_it_fits_the_terminal(busy: Path, size: tuple[int, int], many: int) -> N
     assert shown >= (1 if many == 1 else 0)
 
 
+#: Markup, an emoji's name, escape sequences of two kinds, a backslash at the end.
+HOSTILE = "[/] [bold]not[/bold] :100: [red\x1b[2J\x9b31m\r\n\\"
+SHOWN = r"[/] [bold]not[/bold] :100: [red\x1b[2J\x9b31m\r\n\\"[:-1]
+
+
 def test_hostile_texts_are_no_markup(busy: Path) -> None:
     found = look()
-    found["dead_letters"]["last"][0]["reason"] = "[/] [bold]not[/bold] [red"
-    found["held"][0]["visit"] = "[link=x]"
-    found["faults"]["queues"], found["queues"] = "[/nothing] [b]", None
-    text = "\n".join(drawn(found, 150, 60))
-    for words in ("[/] [bold]not[/bold] [red", "[link=x]", "[/nothing] [b]"):
-        assert words in text
+    found["queues"].append({**found["queues"][0], "queue": HOSTILE})
+    found["held"][0] |= {"visit": HOSTILE, "cluster": HOSTILE}
+    found["clusters"][0] |= {"cluster": HOSTILE, "why": HOSTILE}
+    found["dead_letters"]["last"][0] |= {"id": "[/red]abc", "dcid": HOSTILE, "reason": HOSTILE}
+    found["decisions"][0] |= {"time": HOSTILE, "dcid": HOSTILE, "event": HOSTILE, "visit": HOSTILE}
+    found["decisions"].append({**found["decisions"][0], "refused": HOSTILE})
+    text = "\n".join(drawn(found, 900, 60))
+    assert text.count(SHOWN) == 12
+    assert "[/red]ab " in text
+    found["faults"]["queues"], found["queues"] = HOSTILE, None
+    text = "\n".join(drawn(found, 900, 60))
+    assert text.count(SHOWN) == 12
+    assert text.replace("\n", "").isprintable()
+
+
+def test_a_letter_with_an_odd_name_does_not_end_the_view(busy: Path) -> None:
+    letter = {"queue": "dlq.mimas", "message": 1, "headers": {"dlstbx-id": "[/red]\x1b"}}
+    assert run("queue-put", stdin=json.dumps(letter)).code == 0
+    outcome = run("dlstbx-top", "--once", "--table")
+    assert outcome.code == 0, outcome.err
+    assert r"[/red]\x" in outcome.out
 
 
 @pytest.mark.parametrize(

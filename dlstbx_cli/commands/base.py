@@ -118,6 +118,7 @@ class Command(click.Command):
         """Run the command and exit with its code."""
         del prog_name, complete_var, standalone_mode
         name = str(self.name)
+        _open_closed()
         if COMPLETE in os.environ:
             from dlstbx_cli.commands.completing import prepare
 
@@ -252,6 +253,16 @@ def _verdict(error: Exception, name: str) -> tuple[str, int]:
         if isinstance(error, kind):
             return str(error), code
     return f"internal error: {type(error).__name__}: {error} (run with -vv for the place)", REJECTED
+
+
+def _open_closed() -> None:
+    """Open standard streams that are closed onto nothing.
+
+    Otherwise Python has none, and the next file or database would come to be standard output.
+    """
+    for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
+        if getattr(sys, stream) is None:
+            setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115, PTH123  it stays
 
 
 def _flushed(code: int) -> int:

@@ -217,12 +217,12 @@ def test_a_source_that_hangs_or_fails_is_a_fault() -> None:
 class Screen:
     """A terminal with ``dlstbx-top`` on it."""
 
-    def __init__(self, columns: int, lines: int, *arguments: str) -> None:
+    def __init__(self, columns: int, lines: int, *arguments: str, term: str = "xterm") -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.process = subprocess.Popen(
             [BIN / "dlstbx-top", *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+            env={**os.environ, "TERM": term, "COLUMNS": "", "LINES": ""},
         )  # fmt: skip
         os.close(theirs)
 
@@ -253,6 +253,14 @@ def test_a_live_view_ends_as_it_is_told_and_gives_the_terminal_back(
         screen.process.send_signal(number)
         assert screen.process.wait(5) == 0
         assert "\x1b[?1049l" in screen.read_until("\x1b[?1049l", seconds=2)
+
+
+def test_a_terminal_that_can_only_scroll_gets_page_after_page(busy: Path) -> None:
+    with closing(Screen(100, 40, "--interval", "0.5", term="dumb")) as screen:
+        assert screen.read_until("last decisions", "993677").count("\x1b") == 0
+        assert "last decisions" in screen.read_until("last decisions", "993677")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(5) == 0
 
 
 def test_once_at_a_terminal_leaves_it_there(busy: Path) -> None:

@@ -14,6 +14,7 @@ from rich.text import Text
 
 from dlstbx_cli.commands.base import printable
 from dlstbx_cli.commands.times import shown
+from dlstbx_cli.commands.top_sources import LETTERS
 from dlstbx_cli.commands.trees import age, cell
 
 #: Columns from which on two panels stand side by side.
@@ -222,9 +223,11 @@ def _letters(look: Mapping[str, Any]) -> Shown:
             for one in found["last"]
         ]
 
-    count = (look["dead_letters"] or {}).get("count", 0)
+    count, seen = ((look["dead_letters"] or {}).get(key, 0) for key in ("count", "looked_at"))
     columns = ["id", "queue", "age", "DCID", "reason"]
     title = f"dead letters: {count}" if count else "dead letters"
+    if LETTERS <= seen < count:  # a broker shows the oldest first
+        title += f", the last of the first {seen}"
     return _shown(look, "dead_letters", title, columns, rows, latest=True)
 
 

@@ -305,7 +305,13 @@ class Tracer:
         with closing(connect(options.broker_url(self._run, self._sources.broker))) as broker:
             found = list(concerned.dead(broker, scope.concerns))
             if broker.browses():
-                return found + list(concerned.waiting(broker, scope.concerns))
+                waiting, longer = concerned.waiting(broker, scope.concerns)
+                if longer:
+                    self.unavailable[QUEUES] = (
+                        f"what lies behind the first {concerned.MOST} messages"
+                        f" of {', '.join(longer)}"
+                    )
+                return found + waiting
         self.unavailable[QUEUES] = (
             "this broker cannot be browsed: only its dead letters were looked at"
         )

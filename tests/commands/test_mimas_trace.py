@@ -6,11 +6,15 @@ import json
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.transport.broker import connect
+from dlstbx_cli.transport.concerned import MOST
 from tests.conftest import Outcome, make_dead_letters, run
 
 DCID = 993677
@@ -242,6 +246,15 @@ def test_a_trigger_waits(site: Path) -> None:
     lines = trace(DCID)
     assert stages(lines)[-1] == "waiting"
     assert verdict(lines) == "1 message waits in the queue processing_recipe (queue-ls)"
+
+
+def test_a_trigger_behind_more_than_is_looked_at(site: Path) -> None:
+    with closing(connect(f"sqlite:///{site}/queue.sqlite3")) as broker:
+        broker.send([Message(Queue("processing_recipe"), 1)] * MOST)
+    assert run("dlstbx.go", "-r", "mimas", "-s", "event=end", DCID).code == 0
+    lines = trace(DCID)
+    assert verdict(lines) == f"no trigger is known of DCID {DCID} (not asked: queues)"
+    assert unavailable(lines)["queues"].endswith("first 10000 messages of processing_recipe")
 
 
 def test_a_request_waits_for_its_run_status(site: Path) -> None:

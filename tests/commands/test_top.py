@@ -77,7 +77,7 @@ def test_it_shows_what_the_others_show(busy: Path) -> None:
     queues = [{key: one[key] for key in one if key != "change"} for one in found["queues"]]
     assert queues == run("queue-ls").lines
     assert [one["change"] for one in found["queues"]] == [None] * len(queues)
-    assert found["dead_letters"] == {"count": 3, "last": found["dead_letters"]["last"]}
+    assert (found["dead_letters"]["count"], found["dead_letters"]["looked_at"]) == (3, 3)
     letters = run("dlq-ls").lines
     assert {one["id"] for one in found["dead_letters"]["last"]} == {one["id"] for one in letters}
     (slurm,) = (one for one in found["clusters"] if one["cluster"] == "slurm")
@@ -317,6 +317,14 @@ def test_hostile_texts_are_no_markup(busy: Path) -> None:
     text = "\n".join(drawn(found, 900, 60))
     assert text.count(SHOWN) == 12
     assert text.replace("\n", "").isprintable()
+
+
+def test_more_dead_letters_than_are_looked_at(home: Path) -> None:
+    with closing(connect(f"sqlite:///{home}/queue.sqlite3")) as broker:
+        broker.send([Message(Queue("dlq.mimas"), number) for number in range(1001)])
+    found = look()
+    assert (found["dead_letters"]["count"], found["dead_letters"]["looked_at"]) == (1001, 1000)
+    assert "dead letters: 1001, the last of the first 1000" in "\n".join(drawn(found, 150, 40))
 
 
 def test_a_letter_with_an_odd_name_does_not_end_the_view(busy: Path) -> None:

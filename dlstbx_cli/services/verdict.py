@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,7 @@ from dlstbx_cli.services.tracing import Event, Trace
 _KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
+_NUMBER = re.compile(r"[0-9]+")
 #: Characters of a reason: the event has it whole.
 _LONGEST = 300
 
@@ -60,13 +62,17 @@ def _stored(trace: Trace) -> Iterator[Part]:
 
 
 def _held(trace: Trace) -> Iterator[Part]:
-    held = _fated(trace, "held")
-    by_reason: dict[str, list[Event]] = {}
-    for event in held:
-        by_reason.setdefault(event.reason or "not known why", []).append(event)
-    for reason, events in by_reason.items():
+    # Jobs that differ by their place in the same order are held for one reason.
+    alike: dict[tuple[str, ...], list[tuple[list[int], str, Event]]] = {}
+    for event in _fated(trace, "held"):
+        reason = event.reason or "not known why"
+        numbers = [int(number) for number in _NUMBER.findall(reason)]
+        alike.setdefault((event.text, *_NUMBER.split(reason)), []).append((numbers, reason, event))
+    for events in alike.values():
+        numbers, reason, first = min(events, key=lambda one: one[0])
         of = _of(len(events), trace)
-        yield "held", f"{of} held: {reason} (backlog-show {events[0].ident})"
+        which = "" if all(one[0] == numbers for one in events) else ", the first one"
+        yield "held", f"{of} held{which}: {_short(reason)} (backlog-show {first.ident})"
 
 
 def _failed(trace: Trace) -> Iterator[Part]:

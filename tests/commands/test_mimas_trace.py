@@ -134,6 +134,21 @@ def test_a_job_that_starts_at_once(chain: Path) -> None:
     ]
 
 
+def test_a_job_that_waits_to_be_looked_up(site: Path) -> None:
+    """Of two triggers, it is the one that its job was made for."""
+    for _ in range(2):
+        plan(site)
+    once("ispyb-create-job")
+    first = {line["guid"] for line in trace("--job", 1) if line.get("stage") == "triggered"}
+    other = {line["guid"] for line in trace("--job", 12) if line.get("stage") == "triggered"}
+    assert len(first) == len(other) == len(first ^ other) - 1 == 1
+    for job in (1, 12):
+        lines = trace("--job", job)
+        assert stages(lines) == [
+            *("collected", "collected", "triggered", "looked-up", "planned", "created", "waiting"),
+        ]
+
+
 def test_one_request(chain: Path) -> None:
     """Of two triggers of a collection, the one that is asked for."""
     lines = trace(DCID)

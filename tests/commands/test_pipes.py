@@ -118,6 +118,15 @@ def test_two_triggers_on_purpose_are_two(home: Path) -> None:
     assert len(jobs(home)) == 2 * JOBS
 
 
+@pytest.mark.parametrize("closed", ["<&-", ">&-", "2>&-", "<&- >&- 2>&-"])
+@pytest.mark.parametrize(
+    "command", ["dlstbx-top --once", "mimas-trace 993677", "mimas-plan --once"]
+)
+def test_a_standard_stream_that_is_closed(home: Path, command: str, closed: str) -> None:
+    outcome = shell(f"{command} {closed}")
+    assert (outcome.code, "Traceback" in outcome.err) == (0, False), outcome.err
+
+
 def test_statistics_in_the_pipe_release(home: Path) -> None:
     statistic = {
         "topic": "transient.statistics.cluster",

@@ -72,9 +72,18 @@ class Run:
 
 def say(name: str, text: str) -> None:
     """Print one line on stderr, without any password; if it is closed, that is no failure."""
-    text = _discreet(text)
+    text = printable(" ".join(_discreet(text).split()))
     with suppress(OSError, ValueError):
-        print(f"{name}: {' '.join(text.split())}", file=sys.stderr, flush=True)  # noqa: T201
+        print(f"{name}: {text}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def printable(text: str) -> str:
+    """Return a text that somebody else has written as a terminal can take it, in one line."""
+    if text.isprintable():
+        return text
+    return "".join(
+        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
+    )
 
 
 def user_name() -> str:
@@ -113,7 +122,7 @@ class Command(click.Command):
         """Run the command and exit with its code."""
         del prog_name, complete_var, standalone_mode
         name = str(self.name)
-        _open_streams()
+        _open_closed()
         if COMPLETE in os.environ:
             from dlstbx_cli.commands.completing import prepare
 
@@ -257,11 +266,14 @@ def _verdict(error: Exception, name: str) -> tuple[str, int]:
     return f"internal error: {type(error).__name__}: {error} (run with -vv for the place)", REJECTED
 
 
-def _open_streams() -> None:
-    """Give nobody to talk to where a stream is closed: files would take its number."""
+def _open_closed() -> None:
+    """Open standard streams that are closed onto nothing.
+
+    Otherwise Python has none, and the next file or database would come to be standard output.
+    """
     for stream, mode in (("stdin", "r"), ("stdout", "w"), ("stderr", "w")):
         if getattr(sys, stream) is None:
-            setattr(sys, stream, os.fdopen(os.open(os.devnull, os.O_RDWR), mode))
+            setattr(sys, stream, open(os.devnull, mode))  # noqa: SIM115, PTH123  it stays
 
 
 def _flushed(name: str, code: int) -> int:

@@ -106,7 +106,7 @@ def _facts(outlook: explain.Outlook, effective: Effective) -> list[str]:
     """Return the branches of a cluster's tree."""
     from rich.markup import escape
 
-    from dlstbx_cli.commands.trees import printable
+    from dlstbx_cli.commands.base import printable
 
     room = outlook.room
     capacity = effective.limits.capacity.get(outlook.cluster)

@@ -6,6 +6,7 @@ import json
 import logging
 import sys
 
+from dlstbx_cli.commands.base import printable
 from dlstbx_cli.services.trace import in_hand
 from dlstbx_cli.urls import without_password
 
@@ -21,7 +22,7 @@ class TextFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line, a traceback below it only if there is one."""
-        text = f"{self.command}: {without_password(record.getMessage())}"
+        text = f"{self.command}: {printable(without_password(record.getMessage()))}"
         if record.exc_info:
             text += "\n" + without_password(self.formatException(record.exc_info))
         return text

@@ -10,6 +10,7 @@ import click
 
 from dlstbx_cli.commands import limits, options
 from dlstbx_cli.commands.base import CONFIGURATION, DONE, REJECTED, TRY_AGAIN, Run, command
+from dlstbx_cli.commands.times import shown
 from dlstbx_cli.services.tracing import Event, Trace, guid_of, number_of
 from dlstbx_cli.services.verdict import Verdict, verdict
 
@@ -21,6 +22,9 @@ mimas-trace 993677
 mimas-trace --job 5
 mimas-trace 993677 | jq -r .verdict//empty
 mimas-trace 993677 | jq -r 'select(.stage == "held").reason'"""
+
+#: Characters of a text of somebody else's that a person gets to see: programs get all.
+_LONGEST = 500
 
 
 @command("mimas-trace", EXAMPLES)
@@ -117,27 +121,31 @@ def _write(trace: Trace, found: Verdict) -> None:
 
 
 def _print(trace: Trace, found: Verdict) -> None:
+    from dlstbx_cli.commands.base import printable
     from dlstbx_cli.commands.trees import print_table
 
     if trace.events:
         columns = ["when", "what", "job", "recipe", "details"]
         print_table(columns, [_row(event) for event in trace.events])
-    click.echo(f"{trace.subject}: {found.text}")
+    click.echo(f"{trace.subject}: {printable(found.text)}")
 
 
 def _row(event: Event) -> tuple[Any, ...]:
     reason = f": {event.reason}" if event.reason else ""
     by = f" by {event.who}" if event.who and event.stage != "triggered" else ""
-    return (_when(event), event.stage, event.job, event.recipe, f"{event.text}{by}{reason}".strip())
+    details = f"{event.text}{by}{reason}".strip()
+    return (_when(event), event.stage, event.job, _cut(event.recipe), _cut(details))
+
+
+def _cut(text: str | None) -> str | None:
+    return text if text is None or len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _when(event: Event) -> str:
-    from datetime import datetime
-
     if event.stage == "waiting":
         return "now"
     seconds = event.time if event.time is not None else event.latest
     if seconds is None:
         return "-"
-    shown = datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M:%S")
-    return shown if event.time is not None else f"{shown} or before"
+    text = shown(seconds, "%Y-%m-%d %H:%M:%S")
+    return text if event.time is not None else f"{text} or before"

@@ -61,7 +61,8 @@ def _plan(line: bytes) -> Event | None:
         time, dcid = float(record["time"]), number_of(record["dcid"])
         refused, event = record.get("refused"), str(record.get("event", "")).lower()
         tasks = tuple(_task(task) for task in record.get("tasks") or ())
-    except (ValueError, KeyError, TypeError, AttributeError):
+        datetime.fromtimestamp(time, UTC)  # a time that is none makes no record
+    except (OverflowError, OSError, ValueError, KeyError, TypeError, AttributeError):
         return None
     text = f"refused for {event}" if refused else f"for {event}: {_counted(tasks)}"
     dropped = record.get("dropped")

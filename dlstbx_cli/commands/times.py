@@ -40,10 +40,10 @@ def moment(text: str, flag: str, now: float, *, past: bool = False) -> float:
         ) from None
 
 
-def shown(seconds: float) -> str:
+def shown(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
     """Return a time, in seconds since the epoch, as a person here reads it."""
     try:
-        return datetime.fromtimestamp(seconds).astimezone().strftime("%Y-%m-%d %H:%M")
+        return datetime.fromtimestamp(seconds).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):  # no calendar goes so far
         return f"{seconds:.0f} s"
 

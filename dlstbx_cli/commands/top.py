@@ -138,6 +138,9 @@ def _live(lookers: Sequence[Looker], interval: float, stop: Stop) -> None:
     from dlstbx_cli.commands.top_view import page
 
     console = Console()
+    if console.is_dumb_terminal:  # it could not be renewed in its place
+        _pages(lookers, interval, stop)
+        return
 
     def view() -> Any:
         return page(_look(lookers), interval, (console.width, console.height))

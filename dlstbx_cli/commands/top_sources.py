@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 _MINUTE, _HOUR = 60.0, 3600.0
 #: How many of the last decisions and dead letters are shown.
 LAST = 10
-#: Dead letters of a queue that are looked at: who has more of them needs no list.
-_LETTERS = 1000
+#: Dead letters of a queue that are looked at, the oldest: that there are more is said.
+LETTERS = 1000
 #: Seconds after which dead letters are read again, though there are as many as before.
 _AGAIN = 30.0
 #: A look takes at most this part of the time: the view is not to be the load that it shows.
@@ -121,6 +121,7 @@ class Queues:
         self._broker: Broker | None = None
         self._history: deque[tuple[float, dict[str, int]]] = deque()
         self._letters: list[dict[str, Any]] = []
+        self._looked_at = 0
         self._mark: Any = None
         self._read = 0.0
 
@@ -136,7 +137,7 @@ class Queues:
         count = sum(_depth(state) for state in states if state.name.startswith("dlq."))
         return {
             "queues": [self._of(state, now) for state in states],
-            "dead_letters": {"count": count, "last": letters},
+            "dead_letters": {"count": count, "looked_at": self._looked_at, "last": letters},
         }
 
     def _connected(self) -> Broker:
@@ -177,10 +178,11 @@ class Queues:
             found = [
                 DeadLetter.of(message, state.name)
                 for state in dead
-                for message in self._connected().peek(state.name, _LETTERS)
+                for message in self._connected().peek(state.name, LETTERS)
             ]
             found.sort(key=lambda letter: letter.rejected_at or 0)
             self._letters = [fields(letter) for letter in found[-LAST:]]
+            self._looked_at = len(found)
             self._mark, self._read = mark, now
         return self._letters
 

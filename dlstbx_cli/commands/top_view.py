@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.markup import escape
 from rich.panel import Panel
 from rich.table import Table
 from rich.text import Text
 
-from dlstbx_cli.commands.trees import age
+from dlstbx_cli.commands.base import printable
+from dlstbx_cli.commands.times import shown
+from dlstbx_cli.commands.top_sources import LETTERS
+from dlstbx_cli.commands.trees import age, cell
 
 #: Columns from which on two panels stand side by side.
 WIDE = 150
@@ -30,7 +32,7 @@ class Shown:
     """One panel.
 
     :param columns: the heads; of a fault there are none.
-    :param rows: the cells, as markup; None is shown as a dash.
+    :param rows: the cells; None is shown as a dash, a text as it is.
     :param fault: what is said instead of rows.
     :param latest: the last rows are those to see, where there is no room for all.
     """
@@ -54,7 +56,7 @@ class Shown:
 
     def _body(self, most: int | None) -> RenderableType:
         if self.fault:
-            return f"[yellow]{escape(self.fault)}[/]"
+            return Text(printable(self.fault), style="yellow")
         if not self.rows:
             return "[dim]nothing[/]"
         cut = most is not None and len(self.rows) > most
@@ -79,7 +81,7 @@ class Shown:
                 ratio=1 if place == last else None,
             )
         for row in rows:
-            table.add_row(*("-" if cell is None else str(cell) for cell in row))
+            table.add_row(*map(cell, row))
         return table
 
 
@@ -155,9 +157,7 @@ def _queues(look: Mapping[str, Any]) -> Shown:
     def rows(found: Any) -> list[Row]:
         return [
             (
-                f"[red]{escape(one['queue'])}[/]"
-                if one["queue"].startswith("dlq.")
-                else escape(one["queue"]),
+                _coloured(one["queue"], "red") if one["queue"].startswith("dlq.") else one["queue"],
                 one["ready"],
                 one["in_hand"],
                 one["delayed"],
@@ -175,13 +175,13 @@ def _clusters(look: Mapping[str, Any]) -> Shown:
     def rows(found: Any) -> list[Row]:
         return [
             (
-                escape(one["cluster"]),
+                one["cluster"],
                 one["held"],
                 _of_limit(one),
                 None if one["age"] is None else f"{age(one['age'])} ago",
                 one["released_last_hour"],
-                f"[green]{one['room']}[/]" if one["room"] else "[yellow]0[/]",
-                escape(one["why"]),
+                _coloured(one["room"], "green" if one["room"] else "yellow"),
+                one["why"],
             )
             for one in found
         ]
@@ -194,8 +194,8 @@ def _held(look: Mapping[str, Any]) -> Shown:
     def rows(found: Any) -> list[Row]:
         return [
             (
-                escape(one["visit"] or one["beamline"] or "not known"),
-                escape(one["cluster"]),
+                one["visit"] or one["beamline"] or "not known",
+                one["cluster"],
                 one["jobs"],
                 one["paused"] or None,
                 age(one["age"]),
@@ -215,17 +215,19 @@ def _letters(look: Mapping[str, Any]) -> Shown:
         return [
             (
                 one["id"][:8],
-                escape(one["queue"].removeprefix("dlq.")),
+                one["queue"].removeprefix("dlq."),
                 None if one["rejected_at"] is None else age(now - one["rejected_at"]),
                 one["dcid"],
-                escape(one["reason"]),
+                one["reason"],
             )
             for one in found["last"]
         ]
 
-    count = (look["dead_letters"] or {}).get("count", 0)
+    count, seen = ((look["dead_letters"] or {}).get(key, 0) for key in ("count", "looked_at"))
     columns = ["id", "queue", "age", "DCID", "reason"]
     title = f"dead letters: {count}" if count else "dead letters"
+    if LETTERS <= seen < count:  # a broker shows the oldest first
+        title += f", the last of the first {seen}"
     return _shown(look, "dead_letters", title, columns, rows, latest=True)
 
 
@@ -233,10 +235,12 @@ def _decisions(look: Mapping[str, Any]) -> Shown:
     def rows(found: Any) -> list[Row]:
         return [
             (
-                time.strftime("%H:%M:%S", time.localtime(one["time"] or 0)),
+                shown(one["time"], "%m-%d %H:%M:%S")
+                if isinstance(one["time"], int | float)
+                else None,
                 one["dcid"],
                 str(one["event"] or "").lower(),
-                escape(str(one["visit"] or one["beamline"] or "-")),
+                one["visit"] or one["beamline"],
                 _decided(one),
             )
             for one in found
@@ -250,23 +254,23 @@ def _decisions(look: Mapping[str, Any]) -> Shown:
 _KINDS = {"start": "green", "hold": "yellow", "drop": "red", "run": "green"}
 
 
-def _decided(one: Mapping[str, Any]) -> str:
+def _decided(one: Mapping[str, Any]) -> Text:
     """Return a plan in one line: how many recipes by what becomes of them, and which."""
     if one["refused"]:
-        return f"[red]refused: {escape(str(one['refused']))}[/]"
+        return _coloured(f"refused: {one['refused']}", "red")
     recipes: dict[str, list[str]] = {kind: [] for kind in _KINDS}
     for task in one["tasks"]:
         recipes.setdefault(str(task["kind"]), []).append(str(task["recipe"]))
     recipes["drop"] += map(str, one["dropped"])
     parts = [
-        f"[{_KINDS.get(kind, 'red')}]{kind} {len(names)}[/]"
+        _coloured(f"{kind} {len(names)}", _KINDS.get(kind, "red"))
         for kind, names in recipes.items()
         if names
     ]
     if not parts:
-        return "[dim]no rule asks for anything[/]"
+        return _coloured("no rule asks for anything", "dim")
     names = ", ".join(name for names in recipes.values() for name in names)
-    return f"{', '.join(parts)}: {escape(names)}"
+    return Text.assemble(Text(", ").join(parts), ": ", printable(names))
 
 
 def _of_limit(one: Mapping[str, Any]) -> str | None:
@@ -276,11 +280,15 @@ def _of_limit(one: Mapping[str, Any]) -> str | None:
     return f"{waiting} of {'no limit' if one['limit'] is None else one['limit']}"
 
 
-def _signed(change: float | None) -> str | None:
+def _signed(change: float | None) -> Text | None:
     if change is None:
         return None
     colour = "red" if change > 0 else "green" if change < 0 else "dim"
-    return f"[{colour}]{change:+.0f}[/]"
+    return _coloured(f"{change:+.0f}", colour)
+
+
+def _coloured(value: Any, colour: str) -> Text:
+    return Text(printable(str(value)), style=colour)
 
 
 _PANELS: Mapping[str, Callable[[Mapping[str, Any]], Shown]] = {

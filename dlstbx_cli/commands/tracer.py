@@ -142,9 +142,8 @@ class Tracer:
         """Return the scope with the requests and jobs that follow from a request for a plan."""
         number = max((len(one.tasks) for one in plans if one.guid == entry.guid), default=_TASKS)
         planned = tracing.planned_ids(entry.identity, number)
-        jobs = self._ask(STATE, lambda: self._begun.jobs_of(planned)) or {}
         scope = scope.with_guids(guid for one in planned for guid in tracing.followers(one))
-        return scope.with_jobs(jobs.values())
+        return scope.with_jobs(self._made_for(planned))
 
     # ISPyB
 
@@ -243,9 +242,26 @@ class Tracer:
         own = {guid for key in keys.values() for guid in tracing.followers(key)[1:]}
         entries = self._entries(scope.guids | own, scope.since)
         self._parents |= {one.parent for one in entries if one.parent} - scope.guids
+        # A job that has not been looked up has no entry yet that would name its request.
+        self._parents |= self._planning(plans, scope) - scope.guids
         entries += self._entries(self._parents, scope.since)
         self._events += _told(entries)
         return scope.with_guids(own)
+
+    def _planning(self, plans: Iterable[Event], scope: Scope) -> set[str]:
+        """Return those of the requests for plans that jobs of the scope were made for."""
+        numbers = {plan.guid: len(plan.tasks) for plan in plans if plan.guid}
+        found = set()
+        for entry in self._entries(numbers, scope.since):
+            planned = tracing.planned_ids(entry.identity, numbers[entry.guid])
+            if scope.jobs & self._made_for(planned):
+                found.add(entry.guid)
+        return found
+
+    def _made_for(self, identities: list[str]) -> set[int]:
+        """Return the jobs that were made for messages of a plan."""
+        made = self._ask(STATE, lambda: self._begun.jobs_of(identities)) or {}
+        return set(made.values())
 
     def _of_collection(self, scope: Scope, plans: list[Event]) -> Scope:
         scope = scope.with_guids(plan.guid for plan in plans)
@@ -305,7 +321,13 @@ class Tracer:
         with closing(connect(options.broker_url(self._run, self._sources.broker))) as broker:
             found = list(concerned.dead(broker, scope.concerns))
             if broker.browses():
-                return found + list(concerned.waiting(broker, scope.concerns))
+                waiting, longer = concerned.waiting(broker, scope.concerns)
+                if longer:
+                    self.unavailable[QUEUES] = (
+                        f"what lies behind the first {concerned.MOST} messages"
+                        f" of {', '.join(longer)}"
+                    )
+                return found + waiting
         self.unavailable[QUEUES] = (
             "this broker cannot be browsed: only its dead letters were looked at"
         )

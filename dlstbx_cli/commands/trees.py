@@ -15,6 +15,7 @@ from rich.text import Text
 from rich.tree import Tree
 
 from dlstbx_cli import mimas
+from dlstbx_cli.commands.base import printable
 from dlstbx_cli.mimas.core import PlannedTask
 from dlstbx_cli.services.explanation import Plan
 
@@ -85,23 +86,15 @@ def print_table(
         side: Any = "right" if numbers else "left"
         table.add_column(column, justify=side, no_wrap=place == 0, overflow="fold")
     for row in body:
-        table.add_row(*map(_cell, row))
+        table.add_row(*map(cell, row))
     (onto or console()).print(table)
 
 
-def _cell(value: Any) -> Text | str:
+def cell(value: Any) -> Text:
+    """Return a table's cell: None is a dash, and no text is markup, or an emoji's name."""
     if isinstance(value, Text):  # ours, as it is
         return value
-    return "-" if value is None else escape(printable(str(value)))
-
-
-def printable(text: str) -> str:
-    """Return a text that somebody else has written as a terminal can take it."""
-    if text.isprintable():
-        return text
-    return "".join(
-        one if one.isprintable() else one.encode("unicode_escape").decode("ascii") for one in text
-    )
+    return Text("-" if value is None else printable(str(value)))
 
 
 def print_tree(tree: Tree) -> None:

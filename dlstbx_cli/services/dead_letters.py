@@ -111,5 +111,5 @@ def _without_deadline(body: Any) -> Any:
 def _time(text: str | None) -> float | None:
     try:
         return datetime.fromisoformat(text).timestamp() if text else None
-    except ValueError:
+    except (ValueError, OverflowError):
         return None

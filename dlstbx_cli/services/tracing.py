@@ -35,11 +35,12 @@ STAGES = (
     "waiting",
     "dead",
 )
-#: What became of a job, the last stage that it has reached; what is true now (a program
-#: runs, a message waits or is dead) counts more than what has been.
+#: What became of a job, the last stage that it has reached; what is true now (it is held, a
+#: program runs, a message waits or is dead) counts more than what has been.
+_HELD_NOW = "held now"
 _OUTCOMES = (
     *("created", "held", "going", "released", "cancelled", "started"),
-    *("succeeded", "failed", "running", "waiting", "dead"),
+    *("succeeded", "failed", _HELD_NOW, "running", "waiting", "dead"),
 )
 #: What older requests call a processing job.
 _OLD_NAME = "ispyb_reprocessing_id"
@@ -156,6 +157,9 @@ class Trace:
 def _weight(event: Event) -> int:
     # Of a job that was started twice, the later end counts.
     stage = "succeeded" if event.stage == "failed" else event.stage
+    # Why it is held is known of a job that still is: one that was released may be held again.
+    if event.stage == "held" and event.reason is not None:
+        stage = _HELD_NOW
     return _OUTCOMES.index(stage)
 
 
@@ -178,11 +182,8 @@ def _completed(event: Event, started: Event | None) -> Event:
 
 
 def _unique(events: Iterable[Event]) -> list[Event]:
-    unique: list[Event] = []
-    for event in events:
-        if event not in unique:
-            unique.append(event)
-    return unique
+    # Their tasks are no keys of a dictionary, and there may be thousands of messages.
+    return list({repr(event): event for event in events}.values())
 
 
 def _place(event: Event) -> tuple[float, int, float, int]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,9 @@ from dlstbx_cli.services.tracing import Event, Trace
 _KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
+_NUMBER = re.compile(r"[0-9]+")
+#: Characters of a reason: the event has it whole.
+_LONGEST = 300
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +53,7 @@ def _dead(trace: Trace) -> Iterator[Part]:
     if letters:
         worst = letters[-1]
         many = f"{len(letters)} dead letters, the last one" if letters[1:] else "dead letter"
-        yield "dead", f"{many}: {worst.reason} (dlq-show {str(worst.ident)[:_SHORT]})"
+        yield "dead", f"{many}: {_short(worst.reason)} (dlq-show {str(worst.ident)[:_SHORT]})"
 
 
 def _stored(trace: Trace) -> Iterator[Part]:
@@ -58,20 +62,24 @@ def _stored(trace: Trace) -> Iterator[Part]:
 
 
 def _held(trace: Trace) -> Iterator[Part]:
-    held = _fated(trace, "held")
-    by_reason: dict[str, list[Event]] = {}
-    for event in held:
-        by_reason.setdefault(event.reason or "not known why", []).append(event)
-    for reason, events in by_reason.items():
+    # Jobs that differ by their place in the same order are held for one reason.
+    alike: dict[tuple[str, ...], list[tuple[list[int], str, Event]]] = {}
+    for event in _fated(trace, "held"):
+        reason = event.reason or "not known why"
+        numbers = [int(number) for number in _NUMBER.findall(reason)]
+        alike.setdefault((event.text, *_NUMBER.split(reason)), []).append((numbers, reason, event))
+    for events in alike.values():
+        numbers, reason, first = min(events, key=lambda one: one[0])
         of = _of(len(events), trace)
-        yield "held", f"{of} held: {reason} (backlog-show {events[0].ident})"
+        which = "" if all(one[0] == numbers for one in events) else ", the first one"
+        yield "held", f"{of} held{which}: {_short(reason)} (backlog-show {first.ident})"
 
 
 def _failed(trace: Trace) -> Iterator[Part]:
     failed = _fated(trace, "failed")
     if failed:
         last = failed[-1]
-        reason = f": {last.reason}" if last.reason else ""
+        reason = f": {_short(last.reason)}" if last.reason else ""
         yield "failed", f"{_of(len(failed), trace, ended=True)} failed, job {last.job}{reason}"
 
 
@@ -157,6 +165,12 @@ def _no_trigger(trace: Trace) -> str:
         text = f"no trigger is known of {trace.subject}"
         silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
     return f"{text} (not asked: {', '.join(silent)})" if silent else text
+
+
+def _short(reason: str | None) -> str:
+    """Return a reason as it fits into one line that a person reads."""
+    text = " ".join((reason or "not known why").split())
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
 
 
 def _fated(trace: Trace, stage: str) -> list[Event]:

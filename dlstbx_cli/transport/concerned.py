@@ -13,7 +13,7 @@ from dlstbx_cli.transport import pickup
 from dlstbx_cli.transport.letters import look
 from dlstbx_cli.transport.link import Broker
 
-#: Messages of one queue that are looked at: a longer one says enough by its length.
+#: Messages of one queue that are looked at: it is to take no minutes.
 MOST = 10_000
 #: Where requests wait that are not due; not every broker can say in which queue those are.
 _DELAYED = "processing_recipe"
@@ -27,21 +27,30 @@ def dead(broker: Broker, wanted: Callable[[Named], bool]) -> Iterator[Event]:
             yield _event(letter.message, named, "dead", letter)
 
 
-def waiting(broker: Broker, wanted: Callable[[Named], bool]) -> Iterator[Event]:
-    """Yield the messages that are wanted of those that wait, as events; none is taken.
+def waiting(
+    broker: Broker, wanted: Callable[[Named], bool], most: int = MOST
+) -> tuple[list[Event], list[str]]:
+    """Return the messages that are wanted of those that wait, as events; none is taken.
 
-    Only for a broker that ``browses``: on another, a look would keep messages from those
-    who work on them. Raises Unavailable.
+    :param most: of a queue that has more messages, the first of them are looked at.
+
+    The second result names the queues that have more. Only for a broker that ``browses``:
+    on another, a look would keep messages from those who work on them. Raises Unavailable.
     """
     states = broker.states()
     names = {state.name for state in states if not state.name.startswith(PREFIX)}
     if any(state.delayed for state in states):
         names.add(_DELAYED)
+    found, longer = [], []
     for queue in sorted(names):
-        for place, message in enumerate(broker.peek(queue, MOST)):
+        messages = broker.peek(queue, most + 1)
+        for place, message in enumerate(messages[:most]):
             named = named_in(message)
             if wanted(named):
-                yield _waits(message, named, queue, place)
+                found.append(_waits(message, named, queue, place))
+        if len(messages) > most:
+            longer.append(queue)
+    return found, longer
 
 
 def stored(directory: Path, wanted: Callable[[Named], bool]) -> Iterator[Event]:

@@ -6,11 +6,15 @@ import json
 import os
 import sqlite3
 import time
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.transport.broker import connect
+from dlstbx_cli.transport.concerned import MOST
 from tests.conftest import Outcome, make_dead_letters, run
 
 DCID = 993677
@@ -130,6 +134,21 @@ def test_a_job_that_starts_at_once(chain: Path) -> None:
     ]
 
 
+def test_a_job_that_waits_to_be_looked_up(site: Path) -> None:
+    """Of two triggers, it is the one that its job was made for."""
+    for _ in range(2):
+        plan(site)
+    once("ispyb-create-job")
+    first = {line["guid"] for line in trace("--job", 1) if line.get("stage") == "triggered"}
+    other = {line["guid"] for line in trace("--job", 12) if line.get("stage") == "triggered"}
+    assert len(first) == len(other) == len(first ^ other) - 1 == 1
+    for job in (1, 12):
+        lines = trace("--job", job)
+        assert stages(lines) == [
+            *("collected", "collected", "triggered", "looked-up", "planned", "created", "waiting"),
+        ]
+
+
 def test_one_request(chain: Path) -> None:
     """Of two triggers of a collection, the one that is asked for."""
     lines = trace(DCID)
@@ -244,6 +263,15 @@ def test_a_trigger_waits(site: Path) -> None:
     assert verdict(lines) == "1 message waits in the queue processing_recipe (queue-ls)"
 
 
+def test_a_trigger_behind_more_than_is_looked_at(site: Path) -> None:
+    with closing(connect(f"sqlite:///{site}/queue.sqlite3")) as broker:
+        broker.send([Message(Queue("processing_recipe"), 1)] * MOST)
+    assert run("dlstbx.go", "-r", "mimas", "-s", "event=end", DCID).code == 0
+    lines = trace(DCID)
+    assert verdict(lines) == f"no trigger is known of DCID {DCID} (not asked: queues)"
+    assert unavailable(lines)["queues"].endswith("first 10000 messages of processing_recipe")
+
+
 def test_a_request_waits_for_its_run_status(site: Path) -> None:
     with sqlite3.connect(site / "ispyb.sqlite3") as ispyb:
         ispyb.execute("UPDATE DataCollection SET runStatus = NULL, endTime = NULL")
@@ -306,9 +334,8 @@ def test_why_it_is_held(chain: Path) -> None:
                     "statistic-cluster": "slurm", "statistic-timestamp": time.time()},
     }  # fmt: skip
     assert run("backlog-release", "--once", stdin=json.dumps(statistic)).code == 0
-    assert "3 of 11 jobs are held: cluster slurm: 65 jobs wait, its limit is 60" in verdict(
-        trace(DCID)
-    )
+    why = "65 jobs wait (5 of them just released), its limit is 60"
+    assert f"3 of 11 jobs are held: cluster slurm: {why}" in verdict(trace(DCID))
     assert "its limit is 20" in verdict(trace("--limit", "slurm=20", DCID))
     run("backlog-hold", "i03", "--until", "2h", "--reason", "detector tests")
     assert "3 of 11 jobs are held: beamline i03 is paused: detector tests" in verdict(trace(DCID))
@@ -407,3 +434,23 @@ def test_what_people_see(chain: Path) -> None:
     assert "autoprocessing-fast-dp-eiger" in outcome.out
     assert "or before" in outcome.out  # nobody wrote down when it was triggered
     assert run("mimas-trace", "--json", DCID).out == run("mimas-trace", DCID).out
+
+
+def test_what_hostile_messages_show_to_people(site: Path) -> None:
+    reason = "[/red] :100: \x1b[2J\r\n\x9b31m " + "x" * 100_000
+    headers = {"dlstbx-error": reason, "dlstbx-rejected-by": reason, "dlstbx-id": "[/b]\x1b[31m"}
+    bodies = [{"dcid": DCID, "recipe": reason}, {"dcid": DCID}]
+    times = ["0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59-14:00"]
+    for body, when in zip(bodies, times, strict=True):
+        line = {"queue": "dlq.mimas", "message": body,
+                "headers": {**headers, "dlstbx-rejected-at": when}}  # fmt: skip
+        assert run("queue-put", stdin=json.dumps(line)).code == 0
+        headers["dlstbx-id"] += "2"
+    outcome = run("mimas-trace", "--table", DCID)
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.replace("\n", "").isprintable()
+    assert r"[/red] :100: \x1b[2J" in outcome.out
+    assert len(outcome.out) < 10_000
+    # Programs get it whole.
+    dead = [line for line in trace(DCID) if line.get("stage") == "dead"]
+    assert [line["reason"] for line in dead] == [reason, reason]

@@ -77,7 +77,7 @@ def test_it_shows_what_the_others_show(busy: Path) -> None:
     queues = [{key: one[key] for key in one if key != "change"} for one in found["queues"]]
     assert queues == run("queue-ls").lines
     assert [one["change"] for one in found["queues"]] == [None] * len(queues)
-    assert found["dead_letters"] == {"count": 3, "last": found["dead_letters"]["last"]}
+    assert (found["dead_letters"]["count"], found["dead_letters"]["looked_at"]) == (3, 3)
     letters = run("dlq-ls").lines
     assert {one["id"] for one in found["dead_letters"]["last"]} == {one["id"] for one in letters}
     (slurm,) = (one for one in found["clusters"] if one["cluster"] == "slurm")
@@ -217,12 +217,12 @@ def test_a_source_that_hangs_or_fails_is_a_fault() -> None:
 class Screen:
     """A terminal with ``dlstbx-top`` on it."""
 
-    def __init__(self, columns: int, lines: int, *arguments: str) -> None:
+    def __init__(self, columns: int, lines: int, *arguments: str, term: str = "xterm") -> None:
         self._ours, theirs = pty.openpty()
         fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", lines, columns, 0, 0))
         self.process = subprocess.Popen(
             [BIN / "dlstbx-top", *arguments], stdin=theirs, stdout=theirs, stderr=theirs,
-            env={**os.environ, "TERM": "xterm", "COLUMNS": "", "LINES": ""},
+            env={**os.environ, "TERM": term, "COLUMNS": "", "LINES": ""},
         )  # fmt: skip
         os.close(theirs)
 
@@ -253,6 +253,14 @@ def test_a_live_view_ends_as_it_is_told_and_gives_the_terminal_back(
         screen.process.send_signal(number)
         assert screen.process.wait(5) == 0
         assert "\x1b[?1049l" in screen.read_until("\x1b[?1049l", seconds=2)
+
+
+def test_a_terminal_that_can_only_scroll_gets_page_after_page(busy: Path) -> None:
+    with closing(Screen(100, 40, "--interval", "0.5", term="dumb")) as screen:
+        assert screen.read_until("last decisions", "993677").count("\x1b") == 0
+        assert "last decisions" in screen.read_until("last decisions", "993677")
+        screen.process.send_signal(signal.SIGINT)
+        assert screen.process.wait(5) == 0
 
 
 def test_once_at_a_terminal_leaves_it_there(busy: Path) -> None:
@@ -289,14 +297,42 @@ def test_it_fits_the_terminal(busy: Path, size: tuple[int, int], many: int) -> N
     assert shown >= (1 if many == 1 else 0)
 
 
+#: Markup, an emoji's name, escape sequences of two kinds, a backslash at the end.
+HOSTILE = "[/] [bold]not[/bold] :100: [red\x1b[2J\x9b31m\r\n\\"
+SHOWN = r"[/] [bold]not[/bold] :100: [red\x1b[2J\x9b31m\r\n\\"[:-1]
+
+
 def test_hostile_texts_are_no_markup(busy: Path) -> None:
     found = look()
-    found["dead_letters"]["last"][0]["reason"] = "[/] [bold]not[/bold] [red"
-    found["held"][0]["visit"] = "[link=x]"
-    found["faults"]["queues"], found["queues"] = "[/nothing] [b]", None
-    text = "\n".join(drawn(found, 150, 60))
-    for words in ("[/] [bold]not[/bold] [red", "[link=x]", "[/nothing] [b]"):
-        assert words in text
+    found["queues"].append({**found["queues"][0], "queue": HOSTILE})
+    found["held"][0] |= {"visit": HOSTILE, "cluster": HOSTILE}
+    found["clusters"][0] |= {"cluster": HOSTILE, "why": HOSTILE}
+    found["dead_letters"]["last"][0] |= {"id": "[/red]abc", "dcid": HOSTILE, "reason": HOSTILE}
+    found["decisions"][0] |= {"time": HOSTILE, "dcid": HOSTILE, "event": HOSTILE, "visit": HOSTILE}
+    found["decisions"].append({**found["decisions"][0], "refused": HOSTILE})
+    text = "\n".join(drawn(found, 900, 60))
+    assert text.count(SHOWN) == 12
+    assert "[/red]ab " in text
+    found["faults"]["queues"], found["queues"] = HOSTILE, None
+    text = "\n".join(drawn(found, 900, 60))
+    assert text.count(SHOWN) == 12
+    assert text.replace("\n", "").isprintable()
+
+
+def test_more_dead_letters_than_are_looked_at(home: Path) -> None:
+    with closing(connect(f"sqlite:///{home}/queue.sqlite3")) as broker:
+        broker.send([Message(Queue("dlq.mimas"), number) for number in range(1001)])
+    found = look()
+    assert (found["dead_letters"]["count"], found["dead_letters"]["looked_at"]) == (1001, 1000)
+    assert "dead letters: 1001, the last of the first 1000" in "\n".join(drawn(found, 150, 40))
+
+
+def test_a_letter_with_an_odd_name_does_not_end_the_view(busy: Path) -> None:
+    letter = {"queue": "dlq.mimas", "message": 1, "headers": {"dlstbx-id": "[/red]\x1b"}}
+    assert run("queue-put", stdin=json.dumps(letter)).code == 0
+    outcome = run("dlstbx-top", "--once", "--table")
+    assert outcome.code == 0, outcome.err
+    assert r"[/red]\x" in outcome.out
 
 
 @pytest.mark.parametrize(

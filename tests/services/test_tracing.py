@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
@@ -29,8 +30,8 @@ from dlstbx_cli.services.verdict import verdict
 GUID = "12345678-1234-1234-1234-123456789abc"
 
 
-def event(stage: str, time: float | None = None, job: int | None = None, **more: Any) -> Event:
-    return Event(stage, "test", "", time, job=job, **more)
+def event(stage: str, when: float | None = None, job: int | None = None, **more: Any) -> Event:
+    return Event(stage, "test", "", when, job=job, **more)
 
 
 def trace(*events: Event, whole: bool = True, away: tuple[str, ...] = ()) -> Trace:
@@ -91,6 +92,20 @@ def test_what_became_of_a_job(stages: str, wanted: str) -> None:
     assert {job: one.stage for job, one in trace(*events).fates().items()} == {5: wanted}
 
 
+def test_a_job_that_is_held_again() -> None:
+    again = event("held", 30.0, 5, reason="full")
+    for before in ("released", "cancelled", "started", "succeeded"):
+        assert trace(event("held", 1.0, 5), event(before, 2.0, 5), again).fates()[5] is again
+    assert trace(again, event("running", 1.0, 5)).fates()[5].stage == "running"
+
+
+def test_a_timeline_of_very_many() -> None:
+    events = [event("waiting", ident=str(number % 10_000)) for number in range(20_000)]
+    begin = time.process_time()
+    assert len(timeline(events)) == 10_000
+    assert time.process_time() - begin < 5
+
+
 def letters(number: int) -> Iterator[Event]:
     for place in range(number):
         yield event("dead", float(place), ident=f"0123456789-{place}", reason=f"reason {place}")
@@ -125,6 +140,9 @@ PLAN = event("planned", 0.0, tasks=tuple({"recipe": "x", "kind": "hold"} for _ i
           for n in range(1, 5)], "held",
          "2 of 4 jobs are held: full (backlog-show 11);"
          " 2 of 4 jobs are held: paused (backlog-show 13)"),
+        ([event("held", 2.0, n, ident=str(10 + n), reason=f"room for 2, {100 - n} jobs go before")
+          for n in range(1, 4)], "held",
+         "all 3 jobs are held, the first one: room for 2, 97 jobs go before (backlog-show 13)"),
         ([event("held", 2.0, 1, ident="9", reason="full")], "held",
          "the job is held: full (backlog-show 9)"),
         ([event("cancelled", 2.0, 1, ident="9", reason="bad", who="gda2")], "cancelled",

@@ -12,6 +12,8 @@ from dlstbx_cli.services.tracing import Event, Trace
 
 #: Sources that know of a trigger: without them, none that is known means nothing.
 _KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
+#: Sources that every site has, and that know what keeps a job.
+_KNOW_JOBS = ("ISPyB", "state", "broker")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
 _NUMBER = re.compile(r"[0-9]+")
@@ -42,7 +44,18 @@ def verdict(trace: Trace) -> Verdict:
     if not found:
         found = [_calm(trace)]
     jobs = Counter(event.stage for event in trace.fates().values())
-    return Verdict(found[0][0], "; ".join(text for _, text in found), dict(jobs))
+    state, text = found[0][0], "; ".join(text for _, text in found)
+    if silent := _silent(trace, state):
+        text += f" (not asked: {', '.join(silent)})"
+    return Verdict(state, text, dict(jobs))
+
+
+def _silent(trace: Trace, state: str) -> list[str]:
+    """Return the sources that were not asked, and could have made it another verdict."""
+    if not trace.events:
+        return list(trace.unavailable)
+    matter = {"done": (), "nothing": _KNOW_TRIGGERS}.get(state, _KNOW_JOBS)
+    return [name for name in matter if name in trace.unavailable]
 
 
 Part = tuple[str, str]
@@ -155,16 +168,8 @@ def _calm(trace: Trace) -> Part:
         return "planned", f"the plan has no jobs (mimas-plan --explain {trace.scope.dcid})"
     if "looked-up" in stages:
         return "looked-up", "it was looked up and sent on; what became of it is not known"
-    return "nothing", _no_trigger(trace)
-
-
-def _no_trigger(trace: Trace) -> str:
-    if not trace.events:
-        text, silent = f"nothing is known of {trace.subject}", list(trace.unavailable)
-    else:
-        text = f"no trigger is known of {trace.subject}"
-        silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
-    return f"{text} (not asked: {', '.join(silent)})" if silent else text
+    what = "no trigger" if trace.events else "nothing"
+    return "nothing", f"{what} is known of {trace.subject}"
 
 
 def _short(reason: str | None) -> str:

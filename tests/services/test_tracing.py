@@ -167,8 +167,13 @@ def test_a_verdict_says_who_was_not_asked_where_that_matters() -> None:
     assert verdict(known).text.endswith("(not asked: logbook)")
     # Jobs that a source would have known of are not missing.
     assert verdict(trace(PLAN, away=("ISPyB",))).text == (
-        "7 jobs were planned; what became of them is not known"
+        "7 jobs were planned; what became of them is not known (not asked: ISPyB)"
     )
+    # A job may be held, and a letter dead, without anybody who would say so.
+    waits = trace(event("waiting", queue="mimas"), away=("state", "queues", "logbook"))
+    assert verdict(waits).text.endswith("(queue-ls) (not asked: state)")
+    done = trace(event("succeeded", 2.0, 1), away=("state", "broker"))
+    assert verdict(done).text == "the job is done"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dlstbx_cli.commands.options import missing_file
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _AGAIN = 30.0
 _PART = 0.1
 #: Seconds without an answer, after which that is said.
 PATIENCE = 5.0
-_SQLITE = "sqlite:///"
 
 
 class Source(Protocol):
@@ -286,8 +286,6 @@ def _depth(state: QueueState) -> int:
 
 
 def _must_exist(url: str, why: str) -> None:
-    """Raise Misconfigured for a file that is not there: whoever looks is not to make it."""
-    if url.startswith(_SQLITE):
-        path = Path(url.removeprefix(_SQLITE).partition("?")[0])
-        if not path.exists():
-            raise Misconfigured(f"{path} does not exist: {why}")
+    """Raise Misconfigured for a file that is not there."""
+    if path := missing_file(url):
+        raise Misconfigured(f"{path} does not exist: {why}")

@@ -248,7 +248,9 @@ def test_what_is_not_known(site: Path) -> None:
 
 
 def test_nothing_was_triggered(site: Path) -> None:
+    before = sorted(site.rglob("*.sqlite3"))
     lines = trace(DCID)
+    assert sorted(site.rglob("*.sqlite3")) == before  # who looks makes nothing
     assert stages(lines) == ["collected", "collected"]
     assert verdict(lines) == f"no trigger is known of DCID {DCID}"
     # What could have known of one must have been asked for this to mean anything.

@@ -274,11 +274,15 @@ def _of_plan(record: Mapping[str, Any]) -> dict[str, Any]:
         **{key: scenario.get(key) for key in ("beamline", "visit")},
         "tasks": [
             {key: task.get(key) for key in ("kind", "recipe", "rule", "override")}
-            for task in record.get("tasks") or []
+            for task in _objects(record.get("tasks"))
         ],
-        "dropped": [task.get("recipe") for task in record.get("dropped") or []],
+        "dropped": [task.get("recipe") for task in _objects(record.get("dropped"))],
         "refused": record.get("refused"),
     }
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _depth(state: QueueState) -> int:

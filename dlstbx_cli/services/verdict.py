@@ -114,24 +114,28 @@ def _waiting(trace: Trace) -> Iterator[Part]:
 
 def _missing(trace: Trace) -> Iterator[Part]:
     """Say so if a plan has more jobs than there are, and no message says where they are."""
-    plans, wanted = _planned(trace)
+    wanted = _planned(trace)
     asked_all = not {"ISPyB", "broker", "queues"} & trace.unavailable.keys()
     unsettled = any(event.stage in ("waiting", "dead") for event in trace.events)
     if not trace.scope.whole or not asked_all or unsettled:
         return
     made = len(trace.fates())
-    if made < wanted and plans == 1:
+    # Of several plans some jobs may be the same: ispyb-create-job makes them once.
+    if len(wanted) == 1 and made < wanted[0]:
         yield (
             "missing",
-            f"{wanted} jobs were planned, {made} are known: is ispyb-create-job running?",
+            f"{wanted[0]} jobs were planned, {made} are known: is ispyb-create-job running?",
         )
 
 
-def _planned(trace: Trace) -> tuple[int, int]:
-    """Return how many plans there are, and how many jobs in them."""
-    plans = [event for event in trace.events if event.stage == "planned"]
-    jobs = sum(1 for plan in plans for task in plan.tasks if task.get("kind") != "run")
-    return len(plans), jobs
+def _planned(trace: Trace) -> list[int]:
+    """Return how many jobs each plan has that has any; one that was made again counts once."""
+    found: dict[object, int] = {}
+    for place, event in enumerate(trace.events):
+        jobs = sum(1 for task in event.tasks if task.get("kind") != "run")
+        if event.stage == "planned" and jobs:
+            found[event.guid or place] = jobs
+    return list(found.values())
 
 
 def _running(trace: Trace) -> Iterator[Part]:
@@ -162,7 +166,7 @@ def _calm(trace: Trace) -> Part:
         return "created", f"{_of(left, trace)} in ISPyB; what became of {what} is not known{also}"
     stages = {event.stage for event in trace.events}
     if "planned" in stages:
-        jobs = _planned(trace)[1]
+        jobs = sum(_planned(trace))
         if jobs:
             return "planned", f"{jobs} jobs were planned; what became of them is not known"
         return "planned", f"the plan has no jobs (mimas-plan --explain {trace.scope.dcid})"

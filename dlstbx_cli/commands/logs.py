@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import sys
+from datetime import datetime
 
 from dlstbx_cli.commands.base import printable
 from dlstbx_cli.services.trace import in_hand
@@ -37,8 +38,10 @@ class JsonFormatter(logging.Formatter):
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the record as one line of JSON."""
+        # With the zone: a collector would take a local time without one for UTC.
+        when = datetime.fromtimestamp(record.created).astimezone()
         entry = {
-            "time": self.formatTime(record, "%Y-%m-%dT%H:%M:%S") + f".{record.msecs:03.0f}",
+            "time": when.isoformat(timespec="milliseconds"),
             "level": record.levelname.lower(),
             "command": self.command,
             "message": without_password(record.getMessage()),

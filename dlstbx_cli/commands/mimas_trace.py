@@ -9,7 +9,15 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlstbx_cli.commands import limits, options
-from dlstbx_cli.commands.base import CONFIGURATION, DONE, REJECTED, TRY_AGAIN, Run, command
+from dlstbx_cli.commands.base import (
+    CONFIGURATION,
+    DONE,
+    REJECTED,
+    TRY_AGAIN,
+    Run,
+    command,
+    printable,
+)
 from dlstbx_cli.commands.times import shown
 from dlstbx_cli.services.tracing import Event, Trace, guid_of, number_of
 from dlstbx_cli.services.verdict import Verdict, verdict
@@ -121,7 +129,6 @@ def _write(trace: Trace, found: Verdict) -> None:
 
 
 def _print(trace: Trace, found: Verdict) -> None:
-    from dlstbx_cli.commands.base import printable
     from dlstbx_cli.commands.trees import print_table
 
     if trace.events:
@@ -134,11 +141,19 @@ def _row(event: Event) -> tuple[Any, ...]:
     reason = f": {event.reason}" if event.reason else ""
     by = f" by {event.who}" if event.who and event.stage != "triggered" else ""
     details = f"{event.text}{by}{reason}".strip()
+    if event.latest is not None and event.time is None:
+        details += ", then or before"
     return (_when(event), event.stage, event.job, _cut(event.recipe), _cut(details))
 
 
-def _cut(text: str | None) -> str | None:
-    return text if text is None or len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+def _cut(text: str | None) -> Any:
+    """Return a text for a cell: not endless, and whole however narrow the terminal is."""
+    from rich.text import Text
+
+    if text is None:
+        return None
+    shortened = text if len(text) <= _LONGEST else f"{text[:_LONGEST]}…"
+    return Text(printable(shortened), overflow="fold")
 
 
 def _when(event: Event) -> str:
@@ -147,5 +162,4 @@ def _when(event: Event) -> str:
     seconds = event.time if event.time is not None else event.latest
     if seconds is None:
         return "-"
-    text = shown(seconds, "%Y-%m-%d %H:%M:%S")
-    return text if event.time is not None else f"{text} or before"
+    return shown(seconds, "%Y-%m-%d %H:%M:%S")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -15,6 +16,8 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: What a recipe mimas can be triggered for.
 EVENTS = ("start", "end", "start_group", "end_group")
+_SQLITE = "sqlite:///"
+
 #: More digits are a mistake, and Python would not read 5000 of them.
 _WHOLE, _SIGNED = re.compile(r"[0-9]{1,15}"), re.compile(r"[+-]?[0-9]{1,15}")
 
@@ -92,6 +95,15 @@ def state_url(run: Run, option: str | None) -> str:
     """Return the URL of the state store. Raises UsageError, Misconfigured."""
     refuse_password(option, "--state")
     return str(run.configuration.state(option).value)
+
+
+def missing_file(url: str) -> Path | None:
+    """Return the file of an embedded broker or store that nobody has used yet.
+
+    Whoever looks is not to make it: it could come to belong to somebody else than the services.
+    """
+    path = Path(url.removeprefix(_SQLITE).partition("?")[0])
+    return path if url.startswith(_SQLITE) and not path.exists() else None
 
 
 def refuse_password(option: str | None, flag: str) -> None:

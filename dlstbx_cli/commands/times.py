@@ -45,7 +45,7 @@ def shown(seconds: float, form: str = "%Y-%m-%d %H:%M") -> str:
     try:
         return datetime.fromtimestamp(seconds).astimezone().strftime(form)
     except (ValueError, OverflowError, OSError):  # no calendar goes so far
-        return f"{seconds:.0f} s"
+        return f"{seconds:.15g} s"
 
 
 def _duration(text: str) -> float | None:

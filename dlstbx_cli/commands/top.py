@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 import time
 from collections.abc import Sequence
@@ -34,7 +35,7 @@ _FIRST, _ONLY = 1.0, 15.0
 @options.table
 @click.option(
     "--interval",
-    type=click.FloatRange(min=0.5),
+    type=click.FloatRange(0.5, 86400),
     default=2.0,
     show_default=True,
     metavar="SECONDS",
@@ -69,6 +70,8 @@ def main_command(
 
     if as_json and table:
         raise click.UsageError("--json and --table exclude each other.")
+    if math.isnan(interval):
+        raise click.UsageError("--interval takes seconds.")
     allowed = effective(run.configuration.storage, Chosen.of(limits, timeout, priority))
     lookers = [
         Looker(Queues(options.broker_url(run, broker)), interval),

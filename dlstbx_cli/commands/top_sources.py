@@ -14,6 +14,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from dlstbx_cli.commands.options import missing_file
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -33,7 +34,6 @@ _AGAIN = 30.0
 _PART = 0.1
 #: Seconds without an answer, after which that is said.
 PATIENCE = 5.0
-_SQLITE = "sqlite:///"
 
 
 class Source(Protocol):
@@ -274,11 +274,15 @@ def _of_plan(record: Mapping[str, Any]) -> dict[str, Any]:
         **{key: scenario.get(key) for key in ("beamline", "visit")},
         "tasks": [
             {key: task.get(key) for key in ("kind", "recipe", "rule", "override")}
-            for task in record.get("tasks") or []
+            for task in _objects(record.get("tasks"))
         ],
-        "dropped": [task.get("recipe") for task in record.get("dropped") or []],
+        "dropped": [task.get("recipe") for task in _objects(record.get("dropped"))],
         "refused": record.get("refused"),
     }
+
+
+def _objects(value: Any) -> list[dict[str, Any]]:
+    return [one for one in value if isinstance(one, dict)] if isinstance(value, list) else []
 
 
 def _depth(state: QueueState) -> int:
@@ -286,8 +290,6 @@ def _depth(state: QueueState) -> int:
 
 
 def _must_exist(url: str, why: str) -> None:
-    """Raise Misconfigured for a file that is not there: whoever looks is not to make it."""
-    if url.startswith(_SQLITE):
-        path = Path(url.removeprefix(_SQLITE).partition("?")[0])
-        if not path.exists():
-            raise Misconfigured(f"{path} does not exist: {why}")
+    """Raise Misconfigured for a file that is not there."""
+    if path := missing_file(url):
+        raise Misconfigured(f"{path} does not exist: {why}")

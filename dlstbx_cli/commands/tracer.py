@@ -106,6 +106,10 @@ class Tracer:
         self.answered.add(source)
         return result
 
+    def _ask_state(self, work: Callable[[], Result]) -> Result | None:
+        """Return what the state store answers: None from one that nobody has used yet."""
+        return self._ask(STATE, lambda: None if options.missing_file(self._state_url) else work())
+
     # What is meant
 
     def _numbered(self, query: Query) -> tuple[str, Scope]:
@@ -134,7 +138,7 @@ class Tracer:
                 scope = self._with_followers(scope, entry, self._recorded(scope))
         if not entries:
             seen = self._recorded(scope) or self._on_broker(scope)
-            seen = seen or self._ask(STATE, lambda: self._store.of_request(guid)) or []
+            seen = seen or self._ask_state(lambda: self._store.of_request(guid)) or []
             scope = replace(scope, dcid=min((one.dcid for one in seen if one.dcid), default=None))
         return f"request {guid}", scope
 
@@ -177,22 +181,25 @@ class Tracer:
     # The state store
 
     @cached_property
+    def _state_url(self) -> str:
+        return options.state_url(self._run, self._sources.state)
+
+    @cached_property
     def _store(self) -> HeldTrace:
         from dlstbx_cli.database.held_lists import HeldLists
         from dlstbx_cli.database.held_trace import HeldTrace
 
-        store = HeldLists.at(options.state_url(self._run, self._sources.state))
-        return HeldTrace(store, self._limits, time.time())
+        return HeldTrace(HeldLists.at(self._state_url), self._limits, time.time())
 
     @cached_property
     def _begun(self) -> JobState:
         from dlstbx_cli.database.state import JobState
 
-        return JobState.at(options.state_url(self._run, self._sources.state))
+        return JobState.at(self._state_url)
 
     def _of_state(self, scope: Scope) -> Scope:
         """Add what is held, and what was."""
-        found = self._ask(STATE, lambda: self._store.of(scope.dcid, scope.jobs)) or []
+        found = self._ask_state(lambda: self._store.of(scope.dcid, scope.jobs)) or []
         mine = [
             one for one in found if scope.whole or one.job in scope.jobs or one.guid in scope.guids
         ]
@@ -237,7 +244,7 @@ class Tracer:
         """Add who has triggered, what was looked up, and which recipes were started."""
         if scope.whole:
             return self._of_collection(scope, plans)
-        keys = self._ask(STATE, lambda: self._begun.keys_of(sorted(scope.jobs))) or {}
+        keys = self._ask_state(lambda: self._begun.keys_of(sorted(scope.jobs))) or {}
         # The first of the followers would be a recipe, which is no job.
         own = {guid for key in keys.values() for guid in tracing.followers(key)[1:]}
         entries = self._entries(scope.guids | own, scope.since)
@@ -260,7 +267,7 @@ class Tracer:
 
     def _made_for(self, identities: list[str]) -> set[int]:
         """Return the jobs that were made for messages of a plan."""
-        made = self._ask(STATE, lambda: self._begun.jobs_of(identities)) or {}
+        made = self._ask_state(lambda: self._begun.jobs_of(identities)) or {}
         return set(made.values())
 
     def _of_collection(self, scope: Scope, plans: list[Event]) -> Scope:
@@ -318,7 +325,10 @@ class Tracer:
         from dlstbx_cli.transport import concerned
         from dlstbx_cli.transport.broker import connect
 
-        with closing(connect(options.broker_url(self._run, self._sources.broker))) as broker:
+        url = options.broker_url(self._run, self._sources.broker)
+        if options.missing_file(url):
+            return []
+        with closing(connect(url)) as broker:
             found = list(concerned.dead(broker, scope.concerns))
             if broker.browses():
                 waiting, longer = concerned.waiting(broker, scope.concerns)

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from dlstbx_cli.services.message import ID_HEADER, Message, derived_id
+from dlstbx_cli.services.trace import trace
 
 #: What can happen, in the order in which it does: it settles what times do not, since
 #: ISPyB's have no fractions of a second.
@@ -252,22 +253,13 @@ def named_in(message: Message) -> Named:
 
 def request_of(message: Message) -> str | None:
     """Return the recipe's id of the request that a message belongs to, None if it says none."""
-    body = _mapping(message.body)
-    return guid_of(_mapping(body.get("environment")).get("ID")) or guid_of(
-        _mapping(body.get("parameters")).get("guid")
-    )
+    return guid_of(trace(message).get("recipe_id"))
 
 
 def recipe_in(message: Message) -> str | None:
     """Return the recipes that a message asks for, None if it asks for none by name."""
-    body = _mapping(message.body)
-    for place in (_mapping(body.get("payload")), _mapping(body.get("content")), body):
-        named = place.get("recipes", place.get("recipe"))
-        if isinstance(named, list) and named:
-            return ", ".join(map(str, named))
-        if isinstance(named, str):
-            return named
-    return message.headers.get("dlstbx-recipe")
+    recipe = trace(message).get("recipe")
+    return None if recipe is None else str(recipe)
 
 
 def _mapping(value: Any) -> Mapping[str, Any]:

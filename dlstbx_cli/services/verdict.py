@@ -12,6 +12,8 @@ from dlstbx_cli.services.tracing import Event, Trace
 
 #: Sources that know of a trigger: without them, none that is known means nothing.
 _KNOW_TRIGGERS = ("logbook", "records", "state", "broker", "queues", "drop-dir")
+#: Sources that every site has, and that know what keeps a job.
+_KNOW_JOBS = ("ISPyB", "state", "broker")
 #: Characters of a dead letter's identity that are enough to tell it from others.
 _SHORT = 8
 _NUMBER = re.compile(r"[0-9]+")
@@ -42,7 +44,18 @@ def verdict(trace: Trace) -> Verdict:
     if not found:
         found = [_calm(trace)]
     jobs = Counter(event.stage for event in trace.fates().values())
-    return Verdict(found[0][0], "; ".join(text for _, text in found), dict(jobs))
+    state, text = found[0][0], "; ".join(text for _, text in found)
+    if silent := _silent(trace, state):
+        text += f" (not asked: {', '.join(silent)})"
+    return Verdict(state, text, dict(jobs))
+
+
+def _silent(trace: Trace, state: str) -> list[str]:
+    """Return the sources that were not asked, and could have made it another verdict."""
+    if not trace.events:
+        return list(trace.unavailable)
+    matter = {"done": (), "nothing": _KNOW_TRIGGERS}.get(state, _KNOW_JOBS)
+    return [name for name in matter if name in trace.unavailable]
 
 
 Part = tuple[str, str]
@@ -101,24 +114,28 @@ def _waiting(trace: Trace) -> Iterator[Part]:
 
 def _missing(trace: Trace) -> Iterator[Part]:
     """Say so if a plan has more jobs than there are, and no message says where they are."""
-    plans, wanted = _planned(trace)
+    wanted = _planned(trace)
     asked_all = not {"ISPyB", "broker", "queues"} & trace.unavailable.keys()
     unsettled = any(event.stage in ("waiting", "dead") for event in trace.events)
     if not trace.scope.whole or not asked_all or unsettled:
         return
     made = len(trace.fates())
-    if made < wanted and plans == 1:
+    # Of several plans some jobs may be the same: ispyb-create-job makes them once.
+    if len(wanted) == 1 and made < wanted[0]:
         yield (
             "missing",
-            f"{wanted} jobs were planned, {made} are known: is ispyb-create-job running?",
+            f"{wanted[0]} jobs were planned, {made} are known: is ispyb-create-job running?",
         )
 
 
-def _planned(trace: Trace) -> tuple[int, int]:
-    """Return how many plans there are, and how many jobs in them."""
-    plans = [event for event in trace.events if event.stage == "planned"]
-    jobs = sum(1 for plan in plans for task in plan.tasks if task.get("kind") != "run")
-    return len(plans), jobs
+def _planned(trace: Trace) -> list[int]:
+    """Return how many jobs each plan has that has any; one that was made again counts once."""
+    found: dict[object, int] = {}
+    for place, event in enumerate(trace.events):
+        jobs = sum(1 for task in event.tasks if task.get("kind") != "run")
+        if event.stage == "planned" and jobs:
+            found[event.guid or place] = jobs
+    return list(found.values())
 
 
 def _running(trace: Trace) -> Iterator[Part]:
@@ -149,22 +166,14 @@ def _calm(trace: Trace) -> Part:
         return "created", f"{_of(left, trace)} in ISPyB; what became of {what} is not known{also}"
     stages = {event.stage for event in trace.events}
     if "planned" in stages:
-        jobs = _planned(trace)[1]
+        jobs = sum(_planned(trace))
         if jobs:
             return "planned", f"{jobs} jobs were planned; what became of them is not known"
         return "planned", f"the plan has no jobs (mimas-plan --explain {trace.scope.dcid})"
     if "looked-up" in stages:
         return "looked-up", "it was looked up and sent on; what became of it is not known"
-    return "nothing", _no_trigger(trace)
-
-
-def _no_trigger(trace: Trace) -> str:
-    if not trace.events:
-        text, silent = f"nothing is known of {trace.subject}", list(trace.unavailable)
-    else:
-        text = f"no trigger is known of {trace.subject}"
-        silent = [name for name in _KNOW_TRIGGERS if name in trace.unavailable]
-    return f"{text} (not asked: {', '.join(silent)})" if silent else text
+    what = "no trigger" if trace.events else "nothing"
+    return "nothing", f"{what} is known of {trace.subject}"
 
 
 def _short(reason: str | None) -> str:

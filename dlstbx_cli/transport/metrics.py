@@ -134,6 +134,11 @@ class _LevelsNow:
         yield from (held, age)
 
 
+def _not_answered(request: object, client_address: object) -> None:
+    del request
+    logger.debug("a scrape by %s was not answered", client_address, exc_info=True)
+
+
 class Scrapes:
     """The HTTP server that gives a meter's figures to whoever asks, on threads of its own.
 
@@ -149,6 +154,8 @@ class Scrapes:
                 f"--metrics-port {port}: {host} port {port} cannot be listened on: {reason};"
                 " choose another port or --metrics-host"
             ) from None
+        # By itself it would write a traceback among the logs for each client that goes away.
+        self._server.handle_error = _not_answered  # type: ignore[method-assign]
 
     def close(self) -> None:
         """Stop listening."""

@@ -44,7 +44,7 @@ class Stop:
         self._ended = threading.Event()
         self._guard: threading.Thread | None = None
         self._former: dict[int, Any] = {}
-        self._ears, self._mouth = -1, -1
+        self._ears, self._mouth, self._former_mouth = -1, -1, -1
 
     def __enter__(self) -> Self:
         # A pipe, not a threading.Event: setting an event inside a signal handler can
@@ -53,12 +53,17 @@ class Stop:
         if threading.current_thread() is threading.main_thread():
             for number in _SIGNALS:
                 self._former[number] = signal.signal(number, self._on_signal)
+            # A main thread that hangs in a database's library runs no handler: the guard is
+            # told by the signal itself.
+            self._former_mouth = signal.set_wakeup_fd(self._mouth, warn_on_full_buffer=False)
         if self._grace is not None:
             self._guard = threading.Thread(target=self._see_to_it, daemon=True)
             self._guard.start()
         return self
 
     def __exit__(self, *_: object) -> None:
+        if self._former:
+            signal.set_wakeup_fd(self._former_mouth)
         for number, handler in self._former.items():
             # None: a handler that was not installed from Python cannot be put back.
             signal.signal(number, signal.SIG_DFL if handler is None else handler)
@@ -82,12 +87,15 @@ class Stop:
     def wait(self, seconds: float) -> bool:
         """Wait, at most until a request to stop; return whether there is one."""
         if not self.requested:
-            select.select([self._ears] if self._ears >= 0 else [], [], [], seconds)
+            heard = select.select([self._ears] if self._ears >= 0 else [], [], [], seconds)[0]
+            # On a thread: the main one may not have come to the handler yet.
+            self.requested = self.requested or bool(heard)
         return self.requested
 
     def _see_to_it(self) -> None:
         """Wait for the request, then for the end of the run, but not beyond the grace."""
         select.select([self._ears], [], [])
+        self.requested = True
         if self._ended.wait(self._grace):
             return
         text = "told to stop, and still waiting: what is in hand goes back to its place"

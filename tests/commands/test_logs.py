@@ -8,6 +8,7 @@ import sqlite3
 import subprocess
 import time
 from contextlib import closing
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -188,3 +189,9 @@ def test_logs_for_people_are_as_before() -> None:
     assert outcome.err == (
         "mimas-plan: line 1: event must be one of start, end, start_group, end_group, not 'never'\n"
     )
+
+
+def test_the_time_of_a_record_can_be_read_anywhere() -> None:
+    (record, *_) = records(shell("echo 5 | mimas-plan --log-format json", TZ="Asia/Tokyo").err)
+    assert record["time"].endswith("+09:00")
+    assert abs(datetime.fromisoformat(record["time"]).timestamp() - time.time()) < 60

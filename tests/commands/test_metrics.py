@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import socket
+import struct
 import time
 import urllib.error
 import urllib.request
@@ -94,6 +95,20 @@ def test_a_service_counts(
     assert process.wait(timeout=5) == 0
     with pytest.raises(urllib.error.URLError):
         scrape(port)
+
+
+def test_whoever_goes_away_leaves_no_traceback(home: Path, port: int, processes: list[Any]) -> None:
+    process = start("mimas-plan", "--listen", "--log-format", "json", "--metrics-port", str(port))
+    processes.append(process)
+    wait_for(port, bool)
+    for place in range(40):
+        with closing(socket.create_connection(("127.0.0.1", port))) as client:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            client.send(b"no request\r\n\r\n" if place % 2 else b"GET /metrics HTTP/1.1\r\n\r\n")
+    assert scrape(port)
+    process.send_signal(signal.SIGTERM)
+    _, err = process.communicate(timeout=10)
+    assert [json.loads(line)["level"] for line in err.decode().splitlines()] == ["warning"]
 
 
 def test_what_is_handled_counts(home: Path, port: int, processes: list[Any]) -> None:

@@ -11,8 +11,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from rich.console import Console
 
+from dlstbx_cli.commands.mimas_trace import _row
+from dlstbx_cli.commands.trees import print_table
 from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.tracing import Event
 from dlstbx_cli.transport.broker import connect
 from dlstbx_cli.transport.concerned import MOST
 from tests.conftest import Outcome, make_dead_letters, run
@@ -248,7 +252,9 @@ def test_what_is_not_known(site: Path) -> None:
 
 
 def test_nothing_was_triggered(site: Path) -> None:
+    before = sorted(site.rglob("*.sqlite3"))
     lines = trace(DCID)
+    assert sorted(site.rglob("*.sqlite3")) == before  # who looks makes nothing
     assert stages(lines) == ["collected", "collected"]
     assert verdict(lines) == f"no trigger is known of DCID {DCID}"
     # What could have known of one must have been asked for this to mean anything.
@@ -454,3 +460,12 @@ def test_what_hostile_messages_show_to_people(site: Path) -> None:
     # Programs get it whole.
     dead = [line for line in trace(DCID) if line.get("stage") == "dead"]
     assert [line["reason"] for line in dead] == [reason, reason]
+
+
+def test_a_narrow_terminal_hides_nothing() -> None:
+    event = Event("created", "ISPyB", "by hand", 1.7e9, job=5, recipe="recipe-" + "0123456789" * 5)
+    console = Console(width=80)
+    with console.capture() as capture:
+        print_table(["when", "what", "job", "recipe", "details"], [_row(event)], console)
+    assert "…" not in capture.get()
+    assert max(map(len, capture.get().splitlines())) <= 80

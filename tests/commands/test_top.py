@@ -374,5 +374,22 @@ def test_what_is_no_record_is_left_out(tmp_path: Path) -> None:
     assert last(tmp_path / "empty", 10) == []
 
 
+def test_an_odd_record_hides_no_other(home: Path) -> None:
+    odd = {"time": "x", "dcid": [3], "scenario": {"visit": [1]}, "tasks": 5, "dropped": ["y"]}
+    late = {"time": 1e300, "scenario": {}, "tasks": [1, None]}
+    lines = [record(1), json.dumps(odd) + "\n", json.dumps(late) + "\n"]
+    (home / "mimas-2026-11-25.jsonl").write_text("".join(lines))
+    outcome = run("dlstbx-top", "--once", "--table", "--record", str(home))
+    assert outcome.code == 0, outcome.err
+    assert outcome.out.count("no rule asks for anything") == 3
+
+
+@pytest.mark.parametrize("seconds", ["nan", "inf", "1e20", "0.1", "-1"])
+def test_what_is_no_interval(home: Path, seconds: str) -> None:
+    outcome = run("dlstbx-top", "--interval", seconds)
+    assert (outcome.code, outcome.out) == (2, "")
+    assert "--interval" in outcome.err
+
+
 def test_json_and_table_exclude_each_other(home: Path) -> None:
     assert run("dlstbx-top", "--once", "--json", "--table").code == 2

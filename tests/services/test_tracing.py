@@ -126,6 +126,12 @@ PLAN = event("planned", 0.0, tasks=tuple({"recipe": "x", "kind": "hold"} for _ i
         ([PLAN], "missing", "7 jobs were planned, 0 are known: is ispyb-create-job running?"),
         ([PLAN, *JOBS[:6]], "missing",
          "7 jobs were planned, 6 are known: is ispyb-create-job running?"),
+        # A plan of the collection's start has no jobs; one of a message that came twice is one.
+        ([PLAN, *JOBS[:6], replace(PLAN, tasks=(), time=-9.0), replace(PLAN, guid=GUID)], "created",
+         "all 6 jobs are in ISPyB; what became of them is not known"),
+        ([replace(PLAN, tasks=(), time=-9.0), *(replace(PLAN, guid=GUID, time=t) for t in (0, 1)),
+          *JOBS[:6]], "missing",
+         "7 jobs were planned, 6 are known: is ispyb-create-job running?"),
         ([PLAN, *JOBS], "created", "all 7 jobs are in ISPyB; what became of them is not known"),
         ([PLAN, event("waiting", queue="mimas")], "waiting",
          "1 message waits in the queue mimas (queue-ls)"),
@@ -167,8 +173,13 @@ def test_a_verdict_says_who_was_not_asked_where_that_matters() -> None:
     assert verdict(known).text.endswith("(not asked: logbook)")
     # Jobs that a source would have known of are not missing.
     assert verdict(trace(PLAN, away=("ISPyB",))).text == (
-        "7 jobs were planned; what became of them is not known"
+        "7 jobs were planned; what became of them is not known (not asked: ISPyB)"
     )
+    # A job may be held, and a letter dead, without anybody who would say so.
+    waits = trace(event("waiting", queue="mimas"), away=("state", "queues", "logbook"))
+    assert verdict(waits).text.endswith("(queue-ls) (not asked: state)")
+    done = trace(event("succeeded", 2.0, 1), away=("state", "broker"))
+    assert verdict(done).text == "the job is done"
 
 
 @pytest.mark.parametrize("stage", STAGES)

@@ -54,6 +54,30 @@ def test_no_descriptor_is_left_open():
     assert descriptors() == before
 
 
+HANGING = """
+import hashlib, os, signal, threading
+from dlstbx_cli.transport.stop import Stop
+with Stop(0.2):
+    threading.Timer(0.3, os.kill, (os.getpid(), signal.SIGTERM)).start()
+    # Python runs no handler in there, as in a database's library that waits for its server.
+    hashlib.pbkdf2_hmac("sha256", b"", b"", 2**31 - 1)
+"""
+
+
+def test_a_main_thread_that_hangs_in_a_library():
+    began = time.monotonic()
+    done = subprocess.run([sys.executable, "-c", HANGING], check=False, timeout=60)
+    assert done.returncode == 0
+    assert time.monotonic() - began < 5
+
+
+def test_the_descriptor_that_signals_write_to_is_put_back():
+    with Stop():
+        pass
+    former = signal.set_wakeup_fd(-1)
+    assert former == -1
+
+
 def test_outside_the_main_thread_it_works_by_request():
     former = signal.getsignal(signal.SIGTERM)
     seen = []

@@ -42,7 +42,7 @@ def test_nothing_is_left_when_it_is_done() -> None:
         configuration = slurm.environment["SLURM_CONF"]
         slurm.submit(3)
         slurm.wait("gda2", PENDING=1, RUNNING=2)
-        assert len(processes(configuration)) > 8
+        assert len(processes(configuration)) > 4
     assert processes(configuration) == []
     assert not Path(configuration).parent.exists()
 
@@ -53,7 +53,8 @@ def test_nothing_is_left_when_the_tests_are_killed() -> None:
     tests = subprocess.Popen([sys.executable, "-c", _TESTS], cwd=TOP, stdout=subprocess.PIPE)
     assert tests.stdout is not None
     configuration = tests.stdout.readline().decode().strip()
-    assert len(processes(configuration)) > 8
+    # The daemons, two jobs and those who see to them; some of these come and go.
+    assert len(processes(configuration)) > 4
     tests.kill()
     tests.communicate()
     deadline = time.monotonic() + 10

@@ -141,6 +141,8 @@ class Storm:
     def begin(self) -> None:
         """Start all, and connect."""
         self._link = connect(self.broker.url)
+        if self.plan.broker_kills:
+            self.broker.let_grow_old(held.QUEUE, held.RELEASED)
         self.store.clusters()  # makes the tables
         self.clusters.start()
         self.running = [self.releasers.start() for _ in range(self.plan.instances)]

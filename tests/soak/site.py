@@ -9,14 +9,16 @@ import os
 import signal
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from dlstbx_cli.services.backlog import STATISTICS_TOPIC
 from dlstbx_cli.services.message import Message, Topic
+from dlstbx_cli.transport.broker import connect
 from tests.servers import process
 
 BIN = Path(__file__).parent.parent.parent / "bin"
@@ -26,6 +28,8 @@ STAGES = ("recipe-dispatch", "mimas-plan", "ispyb-create-job", "backlog-release"
 _OPTIONS = {"backlog-release": ("--limit", f"slurm={10**6}")}
 #: Where the demo recipes send their start to.
 END = "demo.processing"
+#: Seconds for which a RabbitMQ may forget a queue, see dlstbx(5).
+_YOUNG = 3.0
 BROKERS = ("rabbitmq", "activemq", "sqlite")
 
 
@@ -41,6 +45,18 @@ class Wire:
     url: str
     top: str
     server: Any = None
+
+    def let_grow_old(self, *queues: str) -> None:
+        """Make queues, and wait until the broker will still know them when it is killed.
+
+        A RabbitMQ may forget those of its last seconds, with all that is in them.
+        """
+        if self.kind != "rabbitmq":
+            return
+        with closing(connect(self.url)) as link:
+            for queue in queues:
+                link.consumer(queue).close()
+        time.sleep(_YOUNG)
 
 
 def wire_of(kind: str, server: Any) -> Wire:

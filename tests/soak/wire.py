@@ -138,6 +138,8 @@ class Storm:
             for number in range(self.plan.instances):
                 self.running[stage, number] = self.site.start(stage)
         self._link = connect(self.broker.url)
+        if self.plan.broker_kills:
+            self.broker.let_grow_old(*_QUEUES, END)
 
     def rage(self) -> None:
         """Send the triggers, not faster than they are handled; kill as the dice say."""

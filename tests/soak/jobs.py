@@ -104,7 +104,8 @@ def _request(number: int) -> Message:
 
 def _start(environment: dict[str, str]) -> subprocess.Popen[bytes]:
     return subprocess.Popen(
-        [BIN / "ispyb-create-job", "--listen"],
+        # One request may be in hand at each kill, and none is to be given up here.
+        [BIN / "ispyb-create-job", "--listen", "--max-attempts", "1000"],
         env=environment,
         stdout=subprocess.DEVNULL,
         stderr=subprocess.DEVNULL,

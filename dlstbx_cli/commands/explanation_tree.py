@@ -77,7 +77,8 @@ def _add_silent(tree: Tree, reasons: list[Reason]) -> None:
     """Add the rules that do not hold, those of another beamline in one line."""
     if not reasons:
         return
-    branch = tree.add(f"[bold]{len(reasons)} rules do not hold[/]")
+    count = "1 rule does" if len(reasons) == 1 else f"{len(reasons)} rules do"
+    branch = tree.add(f"[bold]{count} not hold[/]")
     _add_grouped(branch, [(reason.rule, _why_not(reason)) for reason in reasons])
 
 

@@ -13,8 +13,7 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import DONE, Run, command
-from dlstbx_cli.commands.mimas_plan import EVENTS
-from dlstbx_cli.commands.options import Function
+from dlstbx_cli.commands.options import EVENTS, Function
 
 if TYPE_CHECKING:
     from dlstbx_cli.services.difference import Planned, Task
@@ -57,7 +56,7 @@ def _narrowing(name: str, metavar: str, what: str) -> Callable[[Function], Funct
     multiple=True,
     help="Only tasks of this event; may be repeated.",
 )
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, at a terminal.")
+@options.as_json
 @options.table
 @click.argument("old", type=_plan, metavar="OLD")
 @click.argument("new", type=_plan, metavar="NEW")
@@ -90,7 +89,7 @@ def main_command(
         raise click.UsageError("standard input can only be one of OLD and NEW.")
     wanted = Wanted(
         frozenset(rule),
-        frozenset(beamline),
+        frozenset(map(str.lower, beamline)),
         frozenset(recipe),
         frozenset(event.upper() for event in events),
     )

@@ -15,13 +15,13 @@ import click
 
 from dlstbx_cli.commands import options, period, recording, rule_sets
 from dlstbx_cli.commands.base import Run, command
+from dlstbx_cli.commands.options import EVENTS
 from dlstbx_cli.commands.period import Given, Period
 from dlstbx_cli.services.message import Message, Queue
 
 if TYPE_CHECKING:
     from dlstbx_cli.commands.serving import Serving
 
-EVENTS = ("start", "end", "start_group", "end_group")
 EXAMPLES = """\
 mimas-plan 993677
 mimas-plan 993677 | jq
@@ -126,10 +126,7 @@ def main_command(
     serving = Serving(**others)
     overridden = Overridden()
     show = _View(serving.prints, commands, tree, explain, as_json).chosen()
-    if statistics == "-" and not given.by_dcid:
-        raise click.UsageError(
-            "--statistics - reads standard input: it goes with DCIDs or --since."
-        )
+    _refuse(statistics, given)
 
     def make() -> Any:
         from dlstbx_cli.mimas import core
@@ -207,6 +204,14 @@ def _cloud(run: Run, logs: bool) -> Any:
     # Whatever else the log leaves out: this was asked for.
     cloud.logger.setLevel("INFO" if logs else "NOTSET")
     return cloud.Cloud(CloudSettings.from_storage(run.configuration.storage, os.environ), time.time)
+
+
+def _refuse(statistics: str | None, given: Given) -> None:
+    """Raise UsageError if standard input would be read for two things."""
+    if statistics == "-" and not given.by_dcid:
+        raise click.UsageError(
+            "--statistics - reads standard input: it goes with DCIDs or --since."
+        )
 
 
 def _tell(service: Any, path: str) -> None:

@@ -4,20 +4,19 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from dlstbx_cli.commands import options, rule_sets
 from dlstbx_cli.commands.base import DONE, Run, command
+from dlstbx_cli.commands.options import Function
 
 if TYPE_CHECKING:
     from dlstbx_cli.mimas.space import Only
 
-Function = TypeVar("Function", bound=Callable[..., Any])
-
-EVENTS = ("start", "end", "start_group", "end_group")
 CLASSES = (
     "characterization", "diamond_anvil_cell", "gridscan", "rotation", "screening",
     "serial_fixed", "serial_jet", "undefined",
@@ -49,7 +48,7 @@ def filters(function: Function) -> Function:
         ),
         click.option(
             "--event",
-            type=click.Choice(EVENTS, case_sensitive=False),
+            type=click.Choice(options.EVENTS, case_sensitive=False),
             help="Only rules that can hold for this event.",
         ),
         click.option("--beamline", metavar="NAME", help="Only rules that can hold there."),
@@ -60,7 +59,7 @@ def filters(function: Function) -> Function:
 
 @command("mimas-rules", EXAMPLES)
 @options.table
-@click.option("--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, at a terminal.")
+@options.as_json
 @click.option("--markdown", is_flag=True, help="The table in Markdown.")
 @click.option(
     "--check", is_flag=True, help="List what is wrong with the rules; exit 1 if anything is."
@@ -148,11 +147,14 @@ def _list(run: Run, handlers: Sequence[Any], only: Only, form: str) -> None:
 
     zc = run.configuration.zocalo
     with rule_sets.trying():
-        found = decisions(handlers, only, zc)
         known = Space(handlers, zc=zc).beamlines if only.beamline else ()
+        # In any letter case, as of other commands; the rules' own is the one that counts.
+        named = {name.lower(): name for name in known}.get((only.beamline or "").lower())
+        only = replace(only, beamline=named or only.beamline)
+        found = decisions(handlers, only, zc)
     if only.beamline and only.beamline not in known:
-        named = ", ".join(known) or "none"
-        run.say(f"no rule names the beamline {only.beamline!r}; named are {named}")
+        names = ", ".join(known) or "none"
+        run.say(f"no rule names the beamline {only.beamline!r}; named are {names}")
     if form == "lines":
         for one in found:
             click.echo(json.dumps(one.record()))

@@ -37,9 +37,7 @@ _LONGEST = 500
 
 @command("mimas-trace", EXAMPLES)
 @options.table
-@click.option(
-    "--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, also at a terminal."
-)
+@options.as_json
 @click.option("--dcid", "as_dcid", is_flag=True, help="The number is a DCID.")
 @click.option("--job", "as_job", is_flag=True, help="The number is a processing job's ID.")
 @click.option("--logbook", metavar="DIR", help="The logbook of recipe-dispatch (DLSTBX_LOGBOOK).")

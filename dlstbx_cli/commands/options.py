@@ -15,7 +15,8 @@ from dlstbx_cli.commands.metering import metered
 Function = TypeVar("Function", bound=Callable[..., Any])
 
 _SQLITE = "sqlite:///"
-
+#: What a recipe mimas can be triggered for.
+EVENTS = ("start", "end", "start_group", "end_group")
 #: More digits are a mistake, and Python would not read 5000 of them.
 _WHOLE, _SIGNED = re.compile(r"[0-9]{1,15}"), re.compile(r"[+-]?[0-9]{1,15}")
 
@@ -48,6 +49,9 @@ state = click.option(
 )
 
 table = click.option("--table", is_flag=True, help="A table, as at a terminal, also on a pipe.")
+as_json = click.option(
+    "--json", "as_json", is_flag=True, help="JSON Lines, as on a pipe, also at a terminal."
+)
 
 
 def service(function: Function) -> Function:

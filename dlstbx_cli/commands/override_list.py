@@ -52,7 +52,8 @@ def _meant(one: Override, only: Only) -> bool:
         if values is None or wanted is None:
             continue
         several = wanted if isinstance(wanted, tuple) else (wanted,)
-        if not any(getattr(each, "name", each) in values for each in several):
+        names = {str(getattr(each, "name", each)).lower() for each in several}
+        if names.isdisjoint(map(str.lower, values)):
             return False
     return True
 

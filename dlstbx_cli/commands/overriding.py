@@ -25,7 +25,8 @@ class OverridesFile:
     """The overrides of a file, as they are now.
 
     A file that is not there means that there are none. One that cannot be read, or is
-    wrong in any entry, leaves those before it in force, and that is said once.
+    wrong in any entry, leaves those before it in force, and that is said once. What could
+    not be read is tried again, as its time stamp may stay the same.
 
     Raises Misconfigured if it is wrong at the start: nobody knows then what was wanted.
     """
@@ -35,6 +36,7 @@ class OverridesFile:
         self._monotonic = monotonic
         self._looked = monotonic()
         self._state = self._stat()
+        self._said = ""
         try:
             self._overrides: Sequence[Override] = self._read()
         except (OSError, ValueError) as error:
@@ -52,18 +54,20 @@ class OverridesFile:
         state = self._stat()
         if state == self._state:
             return
-        self._state = state
         extra = {"action": "overrides"}
         try:
             self._overrides = self._read()
         except (OSError, ValueError) as error:
-            logger.warning(
-                "overrides %s: %s; those before remain in force",
-                self._path,
-                _reason(error),
-                extra=extra,
-            )
+            reason = _reason(error)
+            if isinstance(error, ValueError):
+                self._state = state
+            elif reason == self._said:
+                return
+            self._said = reason
+            text = "overrides %s: %s; those before remain in force"
+            logger.warning(text, self._path, reason, extra=extra)
             return
+        self._state, self._said = state, ""
         # A warning, since it changes what is processed.
         logger.warning(
             "overrides %s: read again, %d entries", self._path, len(self._overrides), extra=extra
@@ -75,6 +79,8 @@ class OverridesFile:
                 return overrides_from(tomllib.load(file))
         except FileNotFoundError:
             return []
+        except RecursionError:
+            raise ValueError("it is nested too deeply") from None
 
     def _stat(self) -> tuple[int, int, int] | None:
         try:

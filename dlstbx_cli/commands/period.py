@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
 import click
 
 from dlstbx_cli.commands.base import Run
-from dlstbx_cli.commands.options import identifier
+from dlstbx_cli.commands.options import Function, identifier
 from dlstbx_cli.commands.progress import progress
 from dlstbx_cli.commands.recording import replayed
 from dlstbx_cli.commands.times import moment, shown
 from dlstbx_cli.services.errors import Rejected, Stuck
 from dlstbx_cli.services.message import Message, Queue
-
-Function = TypeVar("Function", bound=Callable[..., Any])
 
 #: The parameters that ``options`` adds to a command.
 NAMES = ("since", "until", "beamline")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import math
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -101,11 +102,13 @@ class Records:
         """Return the file to write to from now on, after making room."""
         self._directory.mkdir(parents=True, exist_ok=True)
         self._sweep(day)
-        number, path = 1, self._directory / f"mimas-{day}.jsonl"
-        while path.exists() and path.stat().st_size >= self._most // _PART:
-            number += 1
-            path = self._directory / f"mimas-{day}.{number:03d}.jsonl"
-        return path
+        # Those with the first numbers may be gone: the numbers go on all the same.
+        latest = max(self._directory.glob(f"mimas-{day}*.jsonl"), key=_age, default=None)
+        if latest is None:
+            return self._directory / f"mimas-{day}.jsonl"
+        if latest.stat().st_size < self._most // _PART:
+            return latest
+        return self._directory / f"mimas-{day}.{_age(latest)[1] + 1:03d}.jsonl"
 
     def _sweep(self, day: str) -> None:
         oldest = (datetime.fromisoformat(day) - timedelta(days=self._days)).date().isoformat()
@@ -117,10 +120,10 @@ class Records:
                     path.unlink()
 
 
-def _age(path: Path) -> tuple[str, str]:
+def _age(path: Path) -> tuple[str, int]:
     """Return what files sort by: the day, then the number; the first has none."""
     day, _, number = path.name.removesuffix(".jsonl").partition(".")
-    return day, number
+    return day, int(number) if number.isdecimal() else 1
 
 
 def _guid(message: Message) -> str | None:
@@ -134,6 +137,8 @@ def _guid(message: Message) -> str | None:
 def replayed(paths: Iterable[str]) -> Iterator[Message]:
     """Yield the scenarios of records as messages for Mimas.
 
+    What is added to a file meanwhile, even by this command, does not count.
+
     Raises UsageError for a file that cannot be opened, or has a line that is no record.
     """
     for path in paths:
@@ -141,8 +146,12 @@ def replayed(paths: Iterable[str]) -> Iterator[Message]:
             stream = click.open_file(path, "rb")
         except OSError as error:
             raise click.UsageError(f"--replay {path}: {error.strerror}.") from None
+        left = Path(path).stat().st_size if Path(path).is_file() else math.inf
         with stream:
             for number, line in enumerate(stream, 1):
+                if left <= 0:
+                    break
+                left -= len(line)
                 if not line.isspace():
                     yield _scenario(line, f"--replay {path}: line {number}")
 
@@ -150,7 +159,7 @@ def replayed(paths: Iterable[str]) -> Iterator[Message]:
 def _scenario(line: bytes, where: str) -> Message:
     try:
         scenario = json.loads(line)["scenario"]
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, RecursionError):
         scenario = None
     if not isinstance(scenario, dict):
         raise click.UsageError(f"{where} is no record of mimas-plan --record.")

@@ -73,7 +73,7 @@ def flaws(space: Space, met: Walk) -> Iterator[Flaw]:
 def doubts(space: Space, met: Walk) -> Iterator[str]:
     """Yield in words what could not be found out, because it is plain code."""
     for one in met.never:
-        if _may_hold(one) and not _is_part(one, met.never):
+        if may_hold(one) and not _is_part(one, met.never):
             codes = {str(leaf) for leaf in leaves(one.when) if opaque.is_plain(leaf)}
             yield (
                 f"{_subject(one)}, but no scenario was found for which it does; what "
@@ -87,17 +87,17 @@ def doubts(space: Space, met: Walk) -> Iterator[str]:
         yield "the space is large: not all values were tried together, only every two of them"
 
 
+def may_hold(one: Pending) -> bool:
+    """Tell whether the condition may be met in a scenario that nobody can know of."""
+    return one.possible and any(opaque.is_plain(leaf) for leaf in leaves(one.when))
+
+
 def _never(never: Sequence[Pending]) -> Iterator[Flaw]:
     for one in never:
-        if not _may_hold(one) and not _is_part(one, never):
+        if not may_hold(one) and not _is_part(one, never):
             recipe = one.ask.recipe if one.ask else ""
             text = f"{_subject(one)}: no scenario meets its condition, {one.when}"
             yield Flaw("never", (one.rule.name,), recipe, text)
-
-
-def _may_hold(one: Pending) -> bool:
-    """Tell whether the condition may be met in a scenario that nobody can know of."""
-    return one.possible and any(opaque.is_plain(leaf) for leaf in leaves(one.when))
 
 
 def _is_part(one: Pending, never: Sequence[Pending]) -> bool:
@@ -107,7 +107,7 @@ def _is_part(one: Pending, never: Sequence[Pending]) -> bool:
 
 
 def _subject(one: Pending) -> str:
-    can = "may" if _may_hold(one) else "can never"
+    can = "may" if may_hold(one) else "can never"
     return f"rule {one.rule.name} {can} " + (f"ask for {one.ask.recipe}" if one.ask else "hold")
 
 

@@ -168,7 +168,7 @@ def _name(group: Parameters) -> str:
 
 
 def _of_code(handler: NamedHandler, only: Only, zc: Any) -> Iterator[Decision]:
-    when = getattr(handler.handler, "specification", None)
+    when = handler.condition
     met = walk(Space([handler], only, zc))
     tasks: dict[tuple[str, str], list[Any]] = {}
     for one in met.tasks.values():
@@ -177,8 +177,8 @@ def _of_code(handler: NamedHandler, only: Only, zc: Any) -> Iterator[Decision]:
     asks = tuple(_of_tasks(several) for several in tasks.values())
     if not asks and not only.everything:
         return
-    words = str(when) if isinstance(when, BaseSpecification) else _said(handler)
-    label = when.label if isinstance(when, BaseSpecification) else words
+    words = str(when) if when else _said(handler)
+    label = when.label if when else words
     yield Decision(handler.name, handler.name, handler.own, words, label, asks)
 
 

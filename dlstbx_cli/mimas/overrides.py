@@ -122,9 +122,9 @@ def _switched(planned: PlannedTask, override: Override) -> PlannedTask:
 
 def _met(name: str, values: tuple[str, ...], scenario: MimasScenario) -> bool:
     if name == "visit":
-        return scenario.visit is not None and scenario.visit.startswith(values)
+        return scenario.visit is not None and scenario.visit.lower().startswith(values)
     if name == "beamline":
-        return scenario.beamline in values
+        return scenario.beamline is not None and scenario.beamline.lower() in values
     field = {"class": "dcclass", "event": "event", "detector": "detectorclass"}[name]
     value = getattr(scenario, field)
     return value is not None and value.name in values
@@ -164,8 +164,10 @@ def _values(name: str, given: Any, where: str) -> tuple[str, ...]:
     for value in values:
         if not isinstance(value, str) or not value:
             raise ValueError(f"{where}: {name} must be a text or a list of texts")
-    if name not in _ENUMERATIONS:
+    if name == "recipe":
         return tuple(values)
+    if name not in _ENUMERATIONS:  # beamline and visit, in any letter case as on a command line
+        return tuple(value.lower() for value in values)
     known = _ENUMERATIONS[name].__members__
     for value in values:
         if value.upper() not in known:
@@ -183,6 +185,11 @@ def _words(name: str, entry: Mapping[str, Any], where: str) -> str:
 def _until(value: Any, where: str) -> float:
     """Return a TOML date-time as seconds; a local one is of this host's time zone."""
     if isinstance(value, datetime):
-        return value.timestamp()
+        try:
+            seconds = value.timestamp()
+            datetime.fromtimestamp(seconds, UTC)  # as it is shown
+        except (ValueError, OverflowError, OSError):
+            raise ValueError(f"{where}: until is beyond all calendars: {value}") from None
+        return seconds
     how = "is a day: write its time as well" if isinstance(value, date) else "must be a date-time"
     raise ValueError(f"{where}: until {how}, such as 2026-11-30T18:00:00Z")

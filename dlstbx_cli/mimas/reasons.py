@@ -76,7 +76,8 @@ def reasons(
 ) -> list[Reason]:
     """Return the reason of every rule of the handlers, in the order in which they are asked.
 
-    A site's handler that is no family of rules can only say what it asks for.
+    A site's handler that is no family of rules can only say what it asks for, and by which
+    condition it is called, if it was given one.
     """
     found: list[Reason] = []
     for handler in handlers:
@@ -114,7 +115,7 @@ def _saw(specification: BaseSpecification, scenario: MimasScenario) -> str:
         # A name for several conditions: what they looked at, each once.
         parts = [_saw(part, scenario) for part in specification.parts]
         return ", ".join(dict.fromkeys(filter(None, parts)))
-    return seen.replace("=", " is ", 1)
+    return seen
 
 
 def _of_rule(rule: Rule, family: str, scenario: MimasScenario) -> Reason:
@@ -147,5 +148,8 @@ def _of_handler(handler: NamedHandler, scenario: MimasScenario, zc: Any) -> Reas
         tasks = [task for _, task in handler.asked(scenario, zc)]
     except RuleError as error:
         return Reason(handler.name, handler.name, False, refused=str(error))
+    condition = handler.condition
+    decided = tuple(deciding(condition, scenario)) if condition else ()
+    holds = condition.is_satisfied_by(scenario) if condition else bool(tasks)
     asks = tuple(Ask(task.recipe, True, (), task) for task in tasks)
-    return Reason(handler.name, handler.name, bool(tasks), (), asks)
+    return Reason(handler.name, handler.name, holds, decided, asks)

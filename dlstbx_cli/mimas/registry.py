@@ -21,6 +21,7 @@ from dlstbx_cli.mimas.objects import (
     MimasScenario,
 )
 from dlstbx_cli.mimas.rule import Family
+from dlstbx_cli.mimas.specification import BaseSpecification
 from dlstbx_cli.mimas.validation import validate
 
 GROUP = "zocalo.mimas.handlers"
@@ -45,6 +46,12 @@ class NamedHandler:
     name: str
     handler: Callable[..., Sequence[Invocation]]
     own: bool = False
+
+    @property
+    def condition(self) -> BaseSpecification | None:
+        """The condition of a handler that is plain code, if it was given one."""
+        condition = getattr(self.handler, "specification", None)
+        return condition if isinstance(condition, BaseSpecification) else None
 
     def asked(self, scenario: MimasScenario, zc: Any) -> Iterable[tuple[str, Invocation]]:
         """Give what is asked for, each with the name of the rule that asks.

@@ -214,9 +214,8 @@ class Space:
                 further = {id(each): each for each in conditions(rule)}
                 self._conditions.append(_Condition(rule.when, tuple(further.values())))
             return
-        when = getattr(handler.handler, "specification", None)
-        if isinstance(when, BaseSpecification):
-            self._conditions.append(_Condition(when, (), code=True))
+        if handler.condition is not None:
+            self._conditions.append(_Condition(handler.condition, (), code=True))
 
     @cached_property
     def _of_handlers(self) -> list[opaque.Looks]:

@@ -90,7 +90,7 @@ class FieldSpecification(BaseSpecification):
     def saw(self, candidate: MimasScenario) -> str:
         """Return the field and what it holds."""
         value = getattr(candidate, self.field)
-        return f"{self.field}={getattr(value, 'name', value)}"
+        return f"{self.field} is {getattr(value, 'name', value)}"
 
 
 @dataclass(frozen=True)
@@ -312,30 +312,6 @@ class NamedSpecification(BaseSpecification):
     def tells_apart(self, beamline: str | None) -> Iterator[tuple[str, Any]]:
         """Yield what the condition behind the name tells apart."""
         return self.specification.tells_apart(beamline)
-
-
-@dataclass(frozen=True)
-class Finding:
-    """What a condition came to for one scenario, part by part.
-
-    :param condition: its name, or its words.
-    :param saw: what it looked at, for a condition that is not made of others.
-    """
-
-    condition: str
-    holds: bool
-    saw: str
-    parts: tuple[Finding, ...]
-
-
-def explain(specification: BaseSpecification, scenario: MimasScenario) -> Finding:
-    """Return what each part of a condition came to for a scenario."""
-    return Finding(
-        specification.label,
-        specification.is_satisfied_by(scenario),
-        specification.saw(scenario),
-        tuple(explain(part, scenario) for part in specification.parts),
-    )
 
 
 def match_specification(

@@ -134,6 +134,8 @@ class Sum:
 class Wanted:
     """Which tasks count; an empty set: all of them.
 
+    :param beamlines: in lower case; they are those of the plans in any letter case.
+
     A task whose rule has changed counts if either of the two is wanted.
     """
 
@@ -145,7 +147,7 @@ class Wanted:
     def place(self, place: Place, beamline: str | None) -> bool:
         """Tell whether tasks of a collection and event can count."""
         return (not self.events or place.event in self.events) and (
-            not self.beamlines or beamline in self.beamlines
+            not self.beamlines or (beamline or "").lower() in self.beamlines
         )
 
     def tasks(self, *tasks: Task | None) -> bool:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlstbx_cli.mimas import MimasISPyBJobInvocation, zocalo_message
-from dlstbx_cli.mimas.checking import Flaw, doubts, flaws
+from dlstbx_cli.mimas.checking import Flaw, doubts, flaws, may_hold
 from dlstbx_cli.mimas.overrides import BY_OVERRIDE, Override
 from dlstbx_cli.mimas.registry import NamedHandler
+from dlstbx_cli.mimas.rule import Job
 from dlstbx_cli.mimas.space import Space
 from dlstbx_cli.mimas.walking import Met, Walk, walk
 from dlstbx_cli.services.dispatcher import RecipeStore, json_form, recipe_named
@@ -58,9 +59,14 @@ def check(
     space = Space(handlers, zc=zc)
     met = walk(space)
     asked = _by_recipe(met)
+    # Whether a rule holds may not be known; what it asks for then is.
+    for one in met.never:
+        if one.ask and may_hold(one):
+            name = _file_of(one.ask.recipe, isinstance(one.ask, Job))
+            asked.setdefault(name, []).append(_Unmet((one.rule.name,)))
     for override in overrides:
         if override.add:
-            asked.setdefault(override.add, []).append(_Added(override))
+            asked.setdefault(override.add, []).append(_Unmet((BY_OVERRIDE,)))
     found = [*flaws(space, met), *_recipes(asked, recipes), *_refused(met)]
     return Checked(
         [flaw for flaw in found if flaw.name not in accepted],
@@ -73,26 +79,28 @@ def check(
 
 
 @dataclass(frozen=True)
-class _Added:
-    """A recipe that an override adds, as if a rule asked for it."""
+class _Unmet:
+    """A recipe that can be asked for, in which scenarios is not known."""
 
-    override: Override
-    rules: tuple[str, ...] = (BY_OVERRIDE,)
+    rules: tuple[str, ...]
     scenario: None = None
 
 
-def _by_recipe(met: Walk) -> dict[str, list[Met | _Added]]:
+def _by_recipe(met: Walk) -> dict[str, list[Met | _Unmet]]:
     """Return what was asked for by the names of the recipes' files."""
-    asked: dict[str, list[Met | _Added]] = {}
+    asked: dict[str, list[Met | _Unmet]] = {}
     for one in met.tasks.values():
         if one.task is not None:
             is_job = isinstance(one.task, MimasISPyBJobInvocation)
-            name = f"{JOB_PREFIX}{one.task.recipe}" if is_job else one.task.recipe
-            asked.setdefault(name, []).append(one)
+            asked.setdefault(_file_of(one.task.recipe, is_job), []).append(one)
     return asked
 
 
-def _recipes(asked: Mapping[str, Sequence[Met | _Added]], recipes: RecipeStore) -> Iterator[Flaw]:
+def _file_of(recipe: str, is_job: bool) -> str:
+    return f"{JOB_PREFIX}{recipe}" if is_job else recipe
+
+
+def _recipes(asked: Mapping[str, Sequence[Met | _Unmet]], recipes: RecipeStore) -> Iterator[Flaw]:
     for name, several in sorted(asked.items()):
         try:
             start(_without_delays(json_form(recipe_named(name, recipes).recipe)), {})

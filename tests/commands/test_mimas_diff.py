@@ -130,7 +130,7 @@ def test_only_the_sums(files: Path) -> None:
         (["--rule", "a"], 1, (1, 0, 0, 2)),
         (["--rule", "r", "--recipe", "archive"], 0, (0, 0, 0, 0)),
         (["--beamline", "i04"], 0, (0, 0, 0, 0)),
-        (["--beamline", "i03", "--event", "end"], 1, (1, 1, 1, 3)),
+        (["--beamline", "I03", "--event", "end"], 1, (1, 1, 1, 3)),
         (["--event", "start"], 0, (0, 0, 0, 0)),
     ],
 )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -17,7 +18,7 @@ import pytest
 from freezegun import freeze_time
 
 from dlstbx_cli.commands.overriding import OverridesFile
-from dlstbx_cli.commands.recording import Records
+from dlstbx_cli.commands.recording import Records, last
 from dlstbx_cli.mimas.registry import load_handlers
 from dlstbx_cli.mimas.rule import Family
 from dlstbx_cli.services.errors import Misconfigured
@@ -210,9 +211,34 @@ def test_a_file_is_looked_at_once_a_second(
     path.write_text(DROP + ADD)
     now[0] = 4.4
     assert len(overrides()) == 2
+    path.write_text("a = " + "[" * 100_000)
+    now[0] = 5.5
+    assert len(overrides()) == 2
     path.write_text("\x00")
     with pytest.raises(Misconfigured, match=r"o\.toml"):
         OverridesFile(path)
+
+
+def test_a_file_that_could_not_be_read_is_tried_again(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    path = tmp_path / "o.toml"
+    now = [0.0]
+    overrides = OverridesFile(path, lambda: now[0])
+    path.write_text(DROP)
+    _, hard = limits = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with caplog.at_level(logging.WARNING, "dlstbx_cli"):
+        with path.open() as file:  # its number is the lowest that is free
+            lowest = file.fileno()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (lowest, hard))
+        try:
+            for now[0] in (1.1, 2.2):
+                assert list(overrides()) == []
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+        assert caplog.text.count("Too many open files") == 1
+        now[0] = 3.3
+        assert len(overrides()) == 1
 
 
 class TestRecords:
@@ -251,6 +277,13 @@ class TestRecords:
         (said,) = again.err.splitlines()
         assert said.startswith("mimas-plan: 1 task overridden: drop until ")
 
+    def test_what_is_recorded_meanwhile_is_not_replayed(self, home: Path) -> None:
+        records = home / "records"
+        run("mimas-plan", "--record", records, 993677)
+        (path,) = records.iterdir()
+        outcome = run("mimas-plan", "--record", records, "--replay", path)
+        assert (outcome.code, len(path.read_text().splitlines())) == (0, 2)
+
     def test_a_pipe_records_the_recipe_id(self, home: Path) -> None:
         records = home / "records"
         trigger = "dlstbx.go --stdout -r mimas -s event=end 993677 | recipe-dispatch"
@@ -275,7 +308,7 @@ class TestRecords:
             assert time.monotonic() < end
             time.sleep(0.1)
 
-    @pytest.mark.parametrize("text", ["no JSON", "{}", "[]", '{"scenario": 1}'])
+    @pytest.mark.parametrize("text", ["no JSON", "{}", "[]", '{"scenario": 1}', "[" * 100_000])
     def test_what_is_no_record(self, home: Path, text: str) -> None:
         outcome = run("mimas-plan", "--replay", "-", stdin=f"\n{text}\n")
         assert outcome.code == 2
@@ -322,6 +355,23 @@ def test_they_are_never_more_than_was_said(tmp_path: Path) -> None:
         write(records, "x" * 50_000)
         assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_000_000
     assert sum(path.stat().st_size for path in tmp_path.iterdir()) > 600_000
+
+
+def test_the_oldest_go_first_also_within_a_day(tmp_path: Path) -> None:
+    records = Records(tmp_path, megabytes=1, clock=lambda: NOON)
+    for number in range(100):
+        records(MESSAGE, {"number": number, "filler": "x" * 50_000}, EXPLAINED)
+        found = [one["scenario"]["number"] for one in last(tmp_path, 100)]
+        assert found == list(range(number + 1))[-len(found) :]
+
+
+def test_two_who_write_to_one_directory(tmp_path: Path) -> None:
+    two = [Records(tmp_path, megabytes=1, clock=lambda: NOON) for _ in range(2)]
+    for number in range(600):
+        write(two[number % 2], "x" * 5_000)
+        # A line each: both are at the end of a file at the same time.
+        assert sum(path.stat().st_size for path in tmp_path.iterdir()) <= 1_012_000
+    assert all(json.loads(line) for path in tmp_path.iterdir() for line in path.open())
 
 
 def test_what_cannot_be_written_is_said_once(

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dlstbx_cli.commands import mimas_rules
+from dlstbx_cli.commands import mimas_rules, options
 from dlstbx_cli.mimas import MimasDCClass, MimasDetectorClass, MimasEvent
 from dlstbx_cli.mimas.core import plan
 from dlstbx_cli.mimas.registry import OWN, load_handlers
@@ -120,6 +120,8 @@ def test_a_filter_leaves_only_what_is_still_to_be_decided() -> None:
 
 
 def test_a_beamline_that_no_rule_names_is_doubted() -> None:
+    upper, lower = (run("mimas-rules", "--beamline", name).out for name in ("I03", "i03"))
+    assert upper == lower
     outcome = run("mimas-rules", "--beamline", "i99")
     assert (outcome.code, outcome.out) == (0, "")
     assert "no rule names the beamline 'i99'" in outcome.err
@@ -127,7 +129,7 @@ def test_a_beamline_that_no_rule_names_is_doubted() -> None:
 
 
 def test_the_choices_are_those_of_a_scenario() -> None:
-    assert [name.upper() for name in mimas_rules.EVENTS] == list(MimasEvent.__members__)
+    assert [name.upper() for name in options.EVENTS] == list(MimasEvent.__members__)
     assert [name.upper() for name in mimas_rules.CLASSES] == list(MimasDCClass.__members__)
     known = [name.upper() for name in mimas_rules.DETECTORS[:-1]]
     assert known == list(MimasDetectorClass.__members__)

@@ -200,6 +200,17 @@ class Sundays(BaseSpecification):
         outcome = check(", ".join([ALL, *rules]), before=before)
         assert only(outcome)["name"] == "never:idle"
         assert "not checked: rule own may hold" in outcome.err
+
+    def test_its_recipes_are_looked_at_all_the_same(self, check: Check) -> None:
+        before = """
+class Sundays(BaseSpecification):
+    def is_satisfied_by(self, candidate):
+        return len(candidate.visit) == 7 + candidate.DCID * 13
+"""
+        rule = 'Rule("own", when=is_p99 & Sundays(), recipes=["lost"], jobs=[Job("lost", "d")])'
+        outcome = check(f"{ALL}, {rule}", before=before)
+        names = [line["name"] for line in outcome.lines]
+        assert names == ["recipe:own:ispyb-lost", "recipe:own:lost"]
         assert "Sundays" in outcome.err
 
 
@@ -332,15 +343,16 @@ class Odd(BaseSpecification):
         rule = 'Rule("odd", when=is_p99 & is_start & Odd(), recipes=["archive-cbfs"])'
         assert only(check(f"{ALL}, {rule}", before=before))["name"] == "fails:odd:AttributeError"
 
-    def test_what_code_logs_of_scenarios_that_are_tried_is_not_told(self, check: Check) -> None:
+    def test_what_code_says_of_scenarios_that_are_tried_is_not_told(self, check: Check) -> None:
         module = """
 import logging
 def handler(scenario, zc=None):
     logging.getLogger("site").error("odd: %s", scenario)
+    print("odd", scenario)
     return [MimasRecipeInvocation(scenario.DCID, "archive-nexus")]
 """
         outcome = check("", module=module)
-        assert (outcome.code, outcome.err.count("\n")) == (0, 1)
+        assert (outcome.code, outcome.out, outcome.err.count("\n")) == (0, "", 1)
 
     def test_a_refusal_is_none(self, check: Check) -> None:
         module = """

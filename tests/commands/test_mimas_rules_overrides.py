@@ -81,6 +81,7 @@ def test_filters(file: Path) -> None:
         return reasons(run("mimas-rules", "--overrides", file, *arguments))
 
     assert left("--beamline", "i03") == ["cluster down", "commissioning"]
+    assert left("--beamline", "I03") == ["cluster down", "commissioning"]
     assert left("--beamline", "i24") == ["commissioning"]
     assert left("--event", "start") == ["commissioning", "archive full"]
     assert left("--detector", "pilatus") == ["commissioning", "archive full"]

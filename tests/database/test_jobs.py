@@ -1,14 +1,12 @@
 from __future__ import annotations
 
-import os
 import signal
-from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
 
 import pytest
 from freezegun import freeze_time
-from sqlalchemy import event, text
+from sqlalchemy import text
 
 from dlstbx_cli.database.connection import connect, reading, writing
 from dlstbx_cli.database.demo import ProcessingJob, processing_jobs
@@ -18,6 +16,7 @@ from dlstbx_cli.database.state import Entry, JobState
 from dlstbx_cli.services.errors import Rejected, Unavailable
 from dlstbx_cli.services.ispyb_job import Job, Made, Sweep, Window
 from tests.database.building import COLLECTION, ROWS, counted, empty, ispyb
+from tests.database.children import Child, create_and_be_killed
 
 OTHER = {**COLLECTION, "dataCollectionId": 101, "startImageNumber": 0, "numberOfImages": None}
 JOB = Job(
@@ -237,37 +236,6 @@ def test_a_locked_ispyb(engine, state, monkeypatch):
 # --- killed ----------------------------------------------------------------------------
 
 
-def in_child(work: Callable[[], None]) -> int:
-    """Do the work in a process of its own; return the signal that killed it, or 0."""
-    child = os.fork()
-    if child == 0:
-        try:
-            work()
-        except BaseException:
-            os._exit(99)
-        os._exit(0)
-    status = os.waitpid(child, 0)[1]
-    assert os.WIFSIGNALED(status) or os.WEXITSTATUS(status) == 0
-    return os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-
-
-def create_and_be_killed(url: str, state: str, instant: int) -> None:
-    """Create the job, but die at the given event of either database, counted from 1."""
-    engine, store = connect(url), connect(state, create=True)
-    instants = count(1)
-
-    def tick(*_: object) -> None:
-        if next(instants) == instant:
-            os.kill(os.getpid(), signal.SIGKILL)
-
-    for database in (engine, store):
-        for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
-            event.listen(database, name, tick)
-        # After the commit: the connection goes back to the pool.
-        event.listen(database.pool, "checkin", tick)
-    IspybJobs(engine, JobState(store)).create("id-1", JOB)
-
-
 @pytest.mark.parametrize("between", [False, True])
 def test_killed_at_any_instant(tmp_path, between):
     """A child dies; perhaps another request is handled; then the first one comes again."""
@@ -278,7 +246,7 @@ def test_killed_at_any_instant(tmp_path, between):
         engine = ispyb(directory, {**ROWS, "DataCollection": [COLLECTION, OTHER]})
         url, state = str(engine.url), f"sqlite:///{directory}/state.sqlite3"
         engine.dispose()
-        killed = in_child(lambda: create_and_be_killed(url, state, instant))  # noqa: B023
+        killed = Child(create_and_be_killed, url, state, instant, "id-1", JOB).killed()
         assert killed in (0, signal.SIGKILL)
         assert written(engine) in ((0, 0, 0), (1, 3, 2))
         expected = {"id-1": jobs_of(engine, state)}
@@ -295,27 +263,19 @@ def test_killed_at_any_instant(tmp_path, between):
     assert died > 15
 
 
+def create_two(url: str, state: str) -> list[int]:
+    jobs = jobs_of(connect(url), state)
+    return [jobs.create(identity, JOB).job_id for identity in ("id-1", "id-2")]
+
+
 def test_several_at_once(tmp_path, engine, state):
     """Four processes are given the same two requests: two jobs."""
     url = str(engine.url)
     engine.dispose()
-
-    def work() -> None:
-        jobs = jobs_of(connect(url), state)
-        for identity in ("id-1", "id-2"):
-            jobs.create(identity, JOB)
-
-    children = []
-    for _ in range(4):
-        child = os.fork()
-        if child == 0:
-            try:
-                work()
-            except BaseException:
-                os._exit(99)
-            os._exit(0)
-        children.append(child)
-    assert [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children] == [0] * 4
+    children = [Child(create_two, url, state) for _ in range(4)]
+    first, *others = [child.result() for child in children]
+    assert len(set(first)) == 2
+    assert others == [first] * 3
     assert written(engine) == (2, 6, 4)
 
 

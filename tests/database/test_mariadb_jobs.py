@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import count
 from pathlib import Path
@@ -21,7 +18,8 @@ from dlstbx_cli.services.errors import Misconfigured, Rejected, Unavailable
 from dlstbx_cli.services.ispyb_job import Job, Sweep
 from tests.conftest import run
 from tests.database.building import COLLECTION, ROWS, add
-from tests.database.test_jobs import in_child, written
+from tests.database.children import Child, create_and_be_killed
+from tests.database.test_jobs import written
 
 JOB = Job(
     dcid=100,
@@ -147,7 +145,7 @@ def test_killed_at_any_instant(site: Site, kind: str) -> None:
     for instant in count(1):
         before = site.written()
         identity = f"id-{instant}"
-        killed = in_child(_dying(site.url, state, instant, identity))
+        killed = Child(create_and_be_killed, site.url, state, instant, identity, JOB).killed()
         site.jobs(kind).create(identity, JOB)
         site.jobs(kind).create(identity, JOB)
         assert site.written() == tuple(a + b for a, b in zip(before, (1, 3, 2), strict=True))
@@ -155,24 +153,6 @@ def test_killed_at_any_instant(site: Site, kind: str) -> None:
             break
         died += 1
     assert died > 12
-
-
-def _dying(url: str, state: str, instant: int, identity: str) -> Callable[[], None]:
-    def work() -> None:
-        engine, store = connect(url), connect(state, create=True)
-        instants = count(1)
-
-        def tick(*_: object) -> None:
-            if next(instants) == instant:
-                os.kill(os.getpid(), signal.SIGKILL)
-
-        for database in (engine, store):
-            for name in ("before_cursor_execute", "after_cursor_execute", "commit"):
-                event.listen(database, name, tick)
-            event.listen(database.pool, "checkin", tick)
-        IspybJobs(engine, JobState(store)).create(identity, JOB)
-
-    return work
 
 
 def test_a_connection_lost_inside_leaves_nothing_and_goes_on_nowhere(site: Site, kind: str) -> None:
@@ -205,30 +185,26 @@ def test_a_connection_lost_inside_leaves_nothing_and_goes_on_nowhere(site: Site,
     assert instant > 3
 
 
+def create_two(url: str, state: str, number: int) -> list[int]:
+    jobs, made = IspybJobs(connect(url), JobState.at(state)), []
+    for identity in (f"a{number}", f"b{number}"):
+        for _ in range(20):
+            try:
+                made.append(jobs.create(identity, JOB).job_id)
+                break
+            except Unavailable:  # "try again later": so we do
+                time.sleep(0.02)
+    return made
+
+
 def test_several_at_once(site: Site, kind: str) -> None:
     """Four processes are given the same two requests, again and again: two jobs each time."""
     for number in range(5):
         before = site.written()
-        children = []
-        for _ in range(4):
-            child = os.fork()
-            if child == 0:
-                code = 99
-                try:
-                    jobs = site.jobs(kind)
-                    for identity in (f"a{number}", f"b{number}"):
-                        for _ in range(20):
-                            try:
-                                jobs.create(identity, JOB)
-                                break
-                            except Unavailable:  # "try again later": so we do
-                                time.sleep(0.02)
-                    code = 0
-                finally:
-                    os._exit(code)
-            children.append(child)
-        codes = [os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) for child in children]
-        assert codes == [0] * 4
+        children = [Child(create_two, site.url, site.states[kind], number) for _ in range(4)]
+        first, *others = [child.result() for child in children]
+        assert len(set(first)) == 2
+        assert others == [first] * 3
         assert site.written() == tuple(a + 2 * b for a, b in zip(before, (1, 3, 2), strict=True))
 
 

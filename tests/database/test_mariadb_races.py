@@ -5,7 +5,6 @@ On all pairs of stores: what holds in a file need not hold on a server, and the 
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Callable
 from itertools import count
@@ -21,6 +20,7 @@ from dlstbx_cli.database.state import JobState
 from dlstbx_cli.services.errors import Unavailable
 from dlstbx_cli.services.ispyb_job import Made, Window
 from tests.database.building import COLLECTION, ROWS, ispyb
+from tests.database.children import Child
 from tests.database.test_jobs import written
 from tests.database.test_mariadb_jobs import JOB, made
 
@@ -50,32 +50,20 @@ def patiently(work: Callable[[], Made]) -> Made:
     raise AssertionError("never available")
 
 
-def all_at_once(stores: tuple[str, str], work: Callable[[IspybJobs, int], list[Made]]) -> list[Any]:
+Work = Callable[[IspybJobs, int], list[Made]]
+
+
+def all_at_once(stores: tuple[str, str], work: Work) -> list[Any]:
     """Do the work in processes of their own that begin together; return what each gave."""
-    url, state = stores
-    begin = time.time() + 0.3
-    pipes = []
-    for number in range(INSTANCES):
-        receiving, sending = os.pipe()
-        child = os.fork()
-        if child == 0:
-            code = 99
-            try:
-                jobs = IspybJobs(connect(url), JobState.at(state))
-                time.sleep(max(0.0, begin - time.time()))
-                given = [(one.job_id, one.duplicate) for one in work(jobs, number)]
-                os.write(sending, repr(given).encode())
-                code = 0
-            finally:
-                os._exit(code)
-        os.close(sending)
-        pipes.append((child, receiving))
-    results = []
-    for child, receiving in pipes:
-        with os.fdopen(receiving, "rb") as stream:
-            results.append(eval(stream.read() or b"None"))
-        assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
-    return results
+    begin = time.time() + 0.5
+    children = [Child(begin_and_do, *stores, begin, work, number) for number in range(INSTANCES)]
+    return [child.result() for child in children]
+
+
+def begin_and_do(url: str, state: str, begin: float, work: Work, number: int) -> list[Any]:
+    jobs = IspybJobs(connect(url), JobState.at(state))
+    time.sleep(max(0.0, begin - time.time()))
+    return [(one.job_id, one.duplicate) for one in work(jobs, number)]
 
 
 def rows_of(url: str) -> tuple[int, ...]:
@@ -86,33 +74,34 @@ def rows_of(url: str) -> tuple[int, ...]:
         engine.dispose()
 
 
-def test_the_same_requests_by_all_instances(stores: tuple[str, str]) -> None:
-    def work(jobs: IspybJobs, _number: int) -> list[Made]:
-        return [
-            patiently(lambda turn=turn: jobs.create(f"id-{turn}", JOB))  # type: ignore[misc]
-            for turn in range(ROUNDS)
-        ]
+def same_requests(jobs: IspybJobs, _number: int) -> list[Made]:
+    return [
+        patiently(lambda turn=turn: jobs.create(f"id-{turn}", JOB))  # type: ignore[misc]
+        for turn in range(ROUNDS)
+    ]
 
-    first, *others = all_at_once(stores, work)
+
+def test_the_same_requests_by_all_instances(stores: tuple[str, str]) -> None:
+    first, *others = all_at_once(stores, same_requests)
     assert others == [first] * (INSTANCES - 1)
     assert len(set(first)) == ROUNDS
     assert rows_of(stores[0]) == (ROUNDS, 3 * ROUNDS, 2 * ROUNDS)
 
 
+def same_content(jobs: IspybJobs, number: int) -> list[Made]:
+    return [
+        patiently(
+            lambda turn=turn: jobs.create(  # type: ignore[misc]
+                f"id-{turn}-{number}", JOB, Window(f"{turn:064}", 600)
+            )
+        )
+        for turn in range(ROUNDS)
+    ]
+
+
 def test_the_same_content_by_all_instances(stores: tuple[str, str]) -> None:
     """Each has a request of its own that asks for the same: one job, one that triggers it."""
-
-    def work(jobs: IspybJobs, number: int) -> list[Made]:
-        return [
-            patiently(
-                lambda turn=turn: jobs.create(  # type: ignore[misc]
-                    f"id-{turn}-{number}", JOB, Window(f"{turn:064}", 600)
-                )
-            )
-            for turn in range(ROUNDS)
-        ]
-
-    for turn in zip(*all_at_once(stores, work), strict=True):
+    for turn in zip(*all_at_once(stores, same_content), strict=True):
         assert len({job_id for job_id, _ in turn}) == 1
         assert sorted(duplicate for _, duplicate in turn) == [False] + [True] * (INSTANCES - 1)
     assert rows_of(stores[0]) == (ROUNDS, 3 * ROUNDS, 2 * ROUNDS)

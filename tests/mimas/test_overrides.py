@@ -56,6 +56,8 @@ EFFECTS = [
     ('visit = "mx37124"\naction = "drop"\nrecipe = "xia2"',
      ["archive-nexus", "-dials"], ["!+xia2"]),
     ('visit = ["cm", "nt"]\naction = "drop"', AS_IT_WAS, []),
+    ('beamline = "I03"\nvisit = "MX37124"\nrecipe = "xia2"\naction = "drop"',
+     ["archive-nexus", "-dials"], ["!+xia2"]),
     ('beamline = ["i04", "i24"]\naction = "drop"', AS_IT_WAS, []),
     ('event = "start"\naction = "drop"', AS_IT_WAS, []),
     ('class = "rotation"\ndetector = "eiger"\naction = "drop"\nrecipe = "xia2"',
@@ -118,6 +120,11 @@ def test_one_follows_the_other() -> None:
             '[[override]]\nrecipe = "a"\naction = "drop"\nreason = "r"\nowner = "o"\n'
             "until = 2026-11-30",
             "until is a day",
+        ),
+        (
+            '[[override]]\nrecipe = "a"\naction = "drop"\nreason = "r"\nowner = "o"\n'
+            "until = 9999-12-31T23:59:59-01:00",
+            "override 1: until is beyond all calendars",
         ),
         (f'[[override]]\nrecipe = "a"\naction = "drop"\nowner = "o"\nuntil = {UNTIL}', "reason is"),
         (f'[[override]]\nrecipe = "a"\naction = "drop"\nreason = "r"\nuntil = {UNTIL}', "owner is"),

@@ -10,7 +10,7 @@ from dlstbx_cli.mimas.reasons import deciding, reasons
 from dlstbx_cli.mimas.registry import NamedHandler, load_handlers
 from dlstbx_cli.mimas.rule import Family, Recipe, Rule
 from dlstbx_cli.mimas.rules.conditions import is_eiger, is_end, is_pilatus, is_serial
-from dlstbx_cli.mimas.specification import BaseSpecification
+from dlstbx_cli.mimas.specification import BaseSpecification, match_specification
 from tests.mimas.scenarios import scenario
 
 PILATUS = scenario("i03", detector="PILATUS")
@@ -109,3 +109,17 @@ def test_a_sites_plain_handler_says_what_it_asks_for() -> None:
     (refused,) = reasons(scenario("b99"), named)
     assert refused.refused is not None
     assert "not mine" in refused.refused
+
+
+def test_a_sites_handler_with_a_condition_says_what_decided() -> None:
+    @match_specification(is_end & is_eiger)
+    def handler(scenario: MimasScenario, zc: object = None) -> list[MimasRecipeInvocation]:
+        return [MimasRecipeInvocation(scenario.DCID, "own")]
+
+    named = [NamedHandler("site", handler)]
+    found = [(one.holds, [str(part) for part in one.decided]) for candidate in (EIGER, PILATUS)
+             for one in reasons(candidate, named)]  # fmt: skip
+    assert found == [
+        (True, ["is_end: event is END", "is_eiger: detectorclass is EIGER"]),
+        (False, ["is_eiger: detectorclass is PILATUS"]),
+    ]

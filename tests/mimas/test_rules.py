@@ -19,10 +19,11 @@ import pytest
 from dlstbx_cli.mimas import MimasISPyBAnomalousScatterer, MimasScenario, zocalo_command_line
 from dlstbx_cli.mimas.core import plan
 from dlstbx_cli.mimas.errors import RuleError
+from dlstbx_cli.mimas.reasons import deciding
 from dlstbx_cli.mimas.registry import OWN as OUR_NAMES
 from dlstbx_cli.mimas.registry import load_handlers
 from dlstbx_cli.mimas.rule import Family, Rule
-from dlstbx_cli.mimas.specification import Finding, explain
+from dlstbx_cli.mimas.space import leaves
 from tests.mimas.scenarios import (
     BEAMLINES,
     CELL,
@@ -265,37 +266,32 @@ def our_rules() -> list[Rule]:
     return [rule for family in families if isinstance(family, Family) for rule in family.rules]
 
 
-def leaves(finding: Finding) -> list[Finding]:
-    if not finding.parts:
-        return [finding]
-    return [leaf for part in finding.parts for leaf in leaves(part)]
-
-
 def test_every_condition_of_every_rule_tells_what_it_saw() -> None:
     candidate = scenario("i03", detector="EIGER", getsweepslistfromsamedcg=(OWN, OTHER))
     for rule in our_rules():
         for ask in rule.asks:
             condition = rule.when if ask.when is None else rule.when & ask.when
             assert " at 0x" not in f"{condition} {condition.label}"
-            assert all(leaf.saw for leaf in leaves(explain(condition, candidate)))
+            assert all(leaf.saw(candidate) for leaf in leaves(condition))
 
 
 def test_explanation_of_a_job_that_is_not_asked_for() -> None:
     rule = our_rules()[8]
     job = next(a for a in rule.asks if a.recipe == "autoprocessing-multi-xia2-dials-eiger-cloud")
     assert job.when
-    found = leaves(explain(job.when, scenario("i03", detector="EIGER")))
-    assert [(leaf.condition, leaf.holds, leaf.saw) for leaf in found] == [
-        ("is_eiger", True, "detectorclass=EIGER"),
+    candidate = scenario("i03", detector="EIGER")
+    found = [part for each in job.when.parts for part in deciding(each, candidate)]
+    assert [(part.condition, part.holds, part.saw) for part in found] == [
+        ("is_eiger", True, "detectorclass is EIGER"),
         (
             "autoprocessing-multi-xia2-dials is offered the cloud",
             False,
-            "beamline=i03, visit=nt28218-1, offers=[]",
+            "beamline is i03, visit is nt28218-1, offers []",
         ),
-        ("preferred pipeline is mxia2/DIALS", False, "preferred_processing=None"),
-        ("is_characterization", False, "dcclass=ROTATION"),
-        ("is_rotation", True, "dcclass=ROTATION"),
-        ("several_collections", False, "DCID=5, sweeps of 5"),
+        ("preferred pipeline is mxia2/DIALS", False, "preferred_processing is None"),
+        ("is_characterization", False, "dcclass is ROTATION"),
+        ("is_rotation", True, "dcclass is ROTATION"),
+        ("several_collections", False, "DCID is 5, sweeps of 5"),
     ]
 
 

@@ -25,7 +25,6 @@ from dlstbx_cli.mimas.specification import (
     DetectorClassSpecification,
     EventSpecification,
     VisitSpecification,
-    explain,
 )
 from tests.mimas.scenarios import BEAMLINES, CLASSES, DETECTORS, EVENTS, scenario
 
@@ -123,18 +122,6 @@ WORDS = [
 def test_words(specification: BaseSpecification, words: str, label: str | None) -> None:
     assert str(specification) == words
     assert specification.label == (label or words)
-
-
-def test_explanation_says_what_each_part_saw() -> None:
-    finding = explain(is_eiger & ~(is_serial | Commissioning()), I03_END)
-    eiger, negation = finding.parts
-    either = negation.parts[0]
-    assert finding.holds
-    assert (eiger.condition, eiger.holds, eiger.saw) == ("is_eiger", True, "detectorclass=EIGER")
-    assert (negation.condition, negation.holds) == ("~(is_serial | Commissioning)", True)
-    assert [part.condition for part in either.parts] == ["is_serial", "Commissioning"]
-    assert [part.saw for part in either.parts[0].parts] == ["dcclass=ROTATION"] * 2
-    assert either.parts[1].saw == ""
 
 
 SPECIFICATIONS = [

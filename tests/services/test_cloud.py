@@ -298,6 +298,7 @@ def test_an_explanation_adds_whom_an_offer_is_for() -> None:
         {
             "explain": "cloud",
             "dcid": 5,
+            "beamline": "i03",
             "event": "END",
             "entry": 1,
             "condition": what,

@@ -113,7 +113,7 @@ class SeveralCollections(FieldSpecification):
     def saw(self, candidate: MimasScenario) -> str:
         """Return which collections the group's sweeps belong to."""
         dcids = sorted({sweep.DCID for sweep in candidate.getsweepslistfromsamedcg})
-        return f"DCID={candidate.DCID}, sweeps of {', '.join(map(str, dcids)) or 'none'}"
+        return f"DCID is {candidate.DCID}, sweeps of {', '.join(map(str, dcids)) or 'none'}"
 
 
 space_group_known = named("space_group_known", SpaceGroupKnown())

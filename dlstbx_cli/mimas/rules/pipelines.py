@@ -52,8 +52,8 @@ class CloudOffered(BaseSpecification):
 
     def saw(self, candidate: MimasScenario) -> str:
         """Return what an offer is held against."""
-        offers = candidate.cloudbursting or ()
-        return f"beamline={candidate.beamline}, visit={candidate.visit}, offers={list(offers)}"
+        offers = list(candidate.cloudbursting or ())
+        return f"beamline is {candidate.beamline}, visit is {candidate.visit}, offers {offers}"
 
 
 def _wanted_now(pipeline: str) -> BaseSpecification:

@@ -24,7 +24,7 @@ from dlstbx_cli.services.held.values import (
     Limits,
     Statistic,
 )
-from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.message import Message, Queue, rule_of
 from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure
@@ -245,7 +245,11 @@ def released(message: Message) -> list[Message]:
         results = Wrapped.parse(message).send("trigger", payload, default=True)
     else:
         results = [Message(Queue("processing_recipe"), payload)]
-    return [result.child(message.identity, place) for place, result in enumerate(results)]
+    rule = rule_of(message)
+    return [
+        result.with_headers(rule).child(message.identity, place)
+        for place, result in enumerate(results)
+    ]
 
 
 def sent_for(entry: Entry) -> list[Message]:

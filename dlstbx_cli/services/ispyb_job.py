@@ -15,7 +15,7 @@ from typing import Any, Protocol
 
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
-from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.message import Message, Queue, rule_of
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 
 logger = logging.getLogger(__name__)
@@ -115,6 +115,10 @@ class IspybJobService:
 
         Raises Rejected, Unavailable.
         """
+        rule = rule_of(message)
+        return [result.with_headers(rule) for result in self._handled(message)]
+
+    def _handled(self, message: Message) -> list[Message]:
         if is_wrapped(message):
             return self._wrapped(message)
         body = message.body

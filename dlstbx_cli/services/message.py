@@ -18,6 +18,8 @@ REJECTED_AT_HEADER = "dlstbx-rejected-at"
 #: How many times a message has been delivered that keeps killing its consumer.
 ATTEMPT_HEADER = "dlstbx-attempt"
 RECIPE_HEADER = "workflows-recipe"
+#: The rule that has asked for a recipe or a job, for the logs of whoever handles it.
+RULE_HEADER = "dlstbx-rule"
 
 _NAMESPACE = uuid.UUID("5b1f7a52-6f0e-5d0a-9d5f-6d696d617321")
 
@@ -79,6 +81,12 @@ class Message:
     def with_notes(self, notes: Mapping[str, Any]) -> Message:
         """Return this message with *notes* added."""
         return replace(self, notes={**self.notes, **notes})
+
+
+def rule_of(message: Message) -> Mapping[str, str]:
+    """Return the header that says which rule a message is owed to, if it has one."""
+    rule = message.headers.get(RULE_HEADER)
+    return {RULE_HEADER: rule} if rule else {}
 
 
 def new_id() -> str:

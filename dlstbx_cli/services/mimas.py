@@ -19,7 +19,7 @@ from dlstbx_cli.services.dispatcher import RecipeStore, RequestLookup
 from dlstbx_cli.services.errors import Misconfigured, Rejected
 from dlstbx_cli.services.explanation import Explanation, Plan, notes_of
 from dlstbx_cli.services.filling import asked, fill
-from dlstbx_cli.services.message import Message, Queue
+from dlstbx_cli.services.message import RULE_HEADER, Message, Queue
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.scenario import scenario_from
 from dlstbx_cli.services.trace import found
@@ -92,7 +92,9 @@ class MimasService:
         plan = self._planned(message, parameters)
         along = {key: parameters[key] for key in _PASSED_ALONG if parameters.get(key) is not None}
         return [
-            result.with_notes(notes_of(planned, plan.scenario))
+            result.with_headers({RULE_HEADER: planned.rule}).with_notes(
+                notes_of(planned, plan.scenario)
+            )
             for planned in plan.tasks
             for result in _messages(planned.task, wrapped, along)
         ]

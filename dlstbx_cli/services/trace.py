@@ -12,7 +12,7 @@ from contextvars import ContextVar
 from typing import Any
 
 from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
-from dlstbx_cli.services.message import ID_HEADER, Message
+from dlstbx_cli.services.message import ID_HEADER, RULE_HEADER, Message
 
 #: What a log record can say of a message, by name.
 FIELDS = ("dcid", "recipe", "recipe_id", "guid", "rule", "id")
@@ -87,7 +87,7 @@ def trace(message: Message) -> dict[str, object]:
         "recipe_id": recipe_id,
         # The same, as requests and the records of mimas-plan call it.
         "guid": recipe_id,
-        "rule": _plain(message.notes.get("rule")),
+        "rule": _plain(message.notes.get("rule") or message.headers.get(RULE_HEADER)),
         "id": _plain(message.headers.get(ID_HEADER)),
     }
     return {name: value for name, value in said.items() if value is not None}

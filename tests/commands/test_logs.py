@@ -110,6 +110,10 @@ def test_services_on_a_broker(odd_visit: Path, processes: list[Any]) -> None:
     (whole,) = {one["guid"] for one in followed if one["command"] == "ispyb-create-job"}
     (first, *_) = [one for one in logs["recipe-dispatch"] if one.get("action") == "handle"]
     assert (first["recipe"], first["guid"], first["recipe_id"]) == ("mimas", whole, whole)
+    done = [one for one in logs["ispyb-create-job"] if one.get("action") == "handle"]
+    assert {one["rule"] for one in done} == {"rotation-end"}
+    started = [one for one in logs["recipe-dispatch"] if one.get("recipe", "").startswith("ispyb-")]
+    assert {one.get("rule") for one in started} == {"rotation-end"}
     (refused,) = [one for one in logs["ispyb-create-job"] if one.get("action") == "reject"]
     assert (refused["dcid"], refused["recipe"], refused["level"]) == (4, "x", "error")
 
@@ -150,6 +154,7 @@ def test_jobs_that_are_released(home: Path) -> None:
         assert record["dcid"] == 993677
         assert record["recipe"].startswith("autoprocessing-")
         assert len(record["guid"]) == 36
+        assert record["rule"] == "rotation-end"
 
 
 def test_a_broken_line_is_about_what_can_be_read() -> None:

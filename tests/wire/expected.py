@@ -81,9 +81,9 @@ def is_proper(arrival: Arrival, pointer: int, path: list[int]) -> None:
     """Check what every wrapped message of ours has, as workflows sees it."""
     assert arrival.header["workflows-recipe"] == "True"
     assert str(UUID(arrival.header["dlstbx-id"])) == arrival.header["dlstbx-id"]
-    # None of the headers by which our own programs speak to each other, and brokers to us.
+    # Of the headers by which our own programs speak to each other, only what goes along.
     ours = {name for name in arrival.header if name.startswith("dlstbx-")}
-    assert ours == {"dlstbx-id"}
+    assert ours - {"dlstbx-rule"} == {"dlstbx-id"}
     wrapper = arrival.wrapped
     wrapper.recipe.validate()
     assert wrapper.recipe_pointer == pointer

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -13,6 +12,7 @@ from hypothesis import strategies as st
 
 from dlstbx_cli.services.held import policy
 from dlstbx_cli.services.held.values import LIMITS, SETTLING, Held, Limits, Pause, Statistic
+from tests.effort import effort
 
 NOW = 1_700_000_000.0
 #: The usual limits: slurm 60, iris 3000, 300 seconds.
@@ -202,9 +202,9 @@ def test_ten_thousand_are_put_in_order_at_once() -> None:
     ]
     weights = {f"r{n}": n for n in range(100)}
     for held in many:
-        begun = time.process_time()
-        found = policy.release(held, 10_000, Limits(weights=weights), [], {}, NOW)
-        assert time.process_time() - begun < 0.2
+        with effort() as taken:
+            found = policy.release(held, 10_000, Limits(weights=weights), [], {}, NOW)
+        assert taken.seconds < 0.5
         assert len(found) == 10_000
 
 

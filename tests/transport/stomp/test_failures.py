@@ -218,9 +218,9 @@ def test_the_end_of_a_connection_is_noticed_at_once(
             link.receive(5)
         with pytest.raises(Unavailable, match=r"refused|lost"):
             broker.send([to("q", 1)])
-        assert time.monotonic() - begin < 1
-        time.sleep(0.3)
-        assert time.process_time() - used < 0.25
+        assert time.monotonic() - begin < 3
+        time.sleep(1)
+        assert time.process_time() - used < 0.6
 
 
 #: RabbitMQ's heart-beats are slow: once is enough.

@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.soak import backlog, jobs, wire
-from tests.soak.site import wire_of
+from tests.soak import backlog, jobs, site, wire
 
 
 @pytest.mark.parametrize(("instances", "server_kills"), [(1, 0), (2, 1)])
@@ -21,22 +20,24 @@ def test_jobs(mariadb_server: Any, instances: int, server_kills: int, home: Path
 
 
 @pytest.mark.parametrize("kind", ["rabbitmq", "activemq"])
-def test_wire(kind: str, mariadb_server: Any, request: pytest.FixtureRequest) -> None:
-    server = request.getfixturevalue(f"{kind}_server")
+def test_wire(kind: str, mariadb_server: Any, tmp_path: Path) -> None:
     said: list[str] = []
     plan = wire.Plan(triggers=25, kills=6, broker_kills=1, instances=1, timeout=60)
-    faults = wire.run(mariadb_server, wire_of(kind, server), plan, random.Random(2), said.append)
-    assert not faults, said
+    # A broker of its own, as bin/soak has. A RabbitMQ that had served all other tests before
+    # has lost messages when it was killed, in two of five runs; why is not known yet.
+    with site.wire(kind, tmp_path) as broker:
+        faults = wire.run(mariadb_server, broker, plan, random.Random(2), said.append)
+    assert not faults, "\n".join([*faults, *said])
 
 
 @pytest.mark.parametrize(("kind", "store"), [("rabbitmq", "mariadb"), ("activemq", "sqlite")])
 def test_backlog(kind: str, store: str, tmp_path: Path, request: pytest.FixtureRequest) -> None:
-    broker = wire_of(kind, request.getfixturevalue(f"{kind}_server"))
     state = f"sqlite:///{tmp_path}/state.sqlite3"
     if store == "mariadb":
         state = request.getfixturevalue("mariadb_server").state_url()
     said: list[str] = []
     # Ten times as fast as in life: a release counts for 6 seconds, a lease lasts 3.
     plan = backlog.Plan(jobs=60, kills=8, broker_kills=1, clusters=2, limit=20, pace=10, timeout=60)
-    faults = backlog.run(broker, state, tmp_path, plan, random.Random(3), said.append)
-    assert not faults, said
+    with site.wire(kind, tmp_path) as broker:
+        faults = backlog.run(broker, state, tmp_path, plan, random.Random(3), said.append)
+    assert not faults, "\n".join([*faults, *said])

@@ -29,7 +29,7 @@ _OPTIONS = {"backlog-release": ("--limit", f"slurm={10**6}")}
 #: Where the demo recipes send their start to.
 END = "demo.processing"
 #: Seconds for which a RabbitMQ may forget a queue, see dlstbx(5).
-_YOUNG = 3.0
+_YOUNG = 4.0
 BROKERS = ("rabbitmq", "activemq", "sqlite")
 
 
@@ -55,7 +55,9 @@ class Wire:
             return
         with closing(connect(self.url)) as link:
             for queue in queues:
-                link.consumer(queue).close()
+                with closing(link.consumer(queue)) as consumer:
+                    # It subscribes, and so makes the queue, when it is first asked.
+                    assert consumer.receive(0.1) is None
         time.sleep(_YOUNG)
 
 

@@ -23,8 +23,7 @@ def test_jobs(mariadb_server: Any, instances: int, server_kills: int, home: Path
 def test_wire(kind: str, mariadb_server: Any, tmp_path: Path) -> None:
     said: list[str] = []
     plan = wire.Plan(triggers=25, kills=6, broker_kills=1, instances=1, timeout=60)
-    # A broker of its own, as bin/soak has. A RabbitMQ that had served all other tests before
-    # has lost messages when it was killed, in two of five runs; why is not known yet.
+    # A broker of its own, as bin/soak has.
     with site.wire(kind, tmp_path) as broker:
         faults = wire.run(mariadb_server, broker, plan, random.Random(2), said.append)
     assert not faults, "\n".join([*faults, *said])

@@ -11,9 +11,9 @@ import click
 
 from dlstbx_cli.commands import backlogs, options
 from dlstbx_cli.commands.base import DONE, Run, command, user_name
-from dlstbx_cli.commands.limits import PREFIX
 from dlstbx_cli.commands.times import moment, shown
 from dlstbx_cli.services.held.values import KINDS, Pause
+from dlstbx_cli.services.recipe import JOB_PREFIX
 
 EXAMPLES = """\
 backlog-hold i03 --until 18:00 --reason 'detector tests'
@@ -108,5 +108,5 @@ def kind_of(name: str, kind: str | None = None) -> tuple[str, str]:
     if kind is None and _VISIT.fullmatch(name):
         return "visit", name
     if kind in (None, "recipe"):
-        return "recipe", name.removeprefix(PREFIX)
+        return "recipe", name.removeprefix(JOB_PREFIX)
     return str(kind), name

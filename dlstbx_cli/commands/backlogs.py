@@ -9,9 +9,9 @@ import click
 
 from dlstbx_cli.commands import options
 from dlstbx_cli.commands.base import Run
-from dlstbx_cli.commands.limits import PREFIX
 from dlstbx_cli.services.held.explain import Kept
 from dlstbx_cli.services.held.values import Held, Pause
+from dlstbx_cli.services.recipe import JOB_PREFIX
 
 if TYPE_CHECKING:
     from dlstbx_cli.database.held_lists import HeldLists
@@ -48,7 +48,7 @@ def filters(function: Function) -> Function:
 
 def _job_name(_context: click.Context, _option: click.Parameter, name: str | None) -> str | None:
     # Held jobs have the job's name, which the name of its recipe's file prolongs.
-    return name.removeprefix(PREFIX) if name else None
+    return name.removeprefix(JOB_PREFIX) if name else None
 
 
 def store(run: Run, state: str | None) -> HeldLists:

@@ -160,6 +160,7 @@ def _recipes(context: click.Context, _parameter: click.Parameter, begin: str) ->
 
 def _job_recipes(context: click.Context, parameter: click.Parameter, begin: str) -> list[str]:
     """Return the names of processing jobs' recipes, without what their files have in front."""
-    from dlstbx_cli.commands.limits import PREFIX
+    from dlstbx_cli.services.recipe import JOB_PREFIX
 
-    return [name.removeprefix(PREFIX) for name in _recipes(context, parameter, PREFIX + begin)]
+    found = _recipes(context, parameter, JOB_PREFIX + begin)
+    return [name.removeprefix(JOB_PREFIX) for name in found]

@@ -14,11 +14,10 @@ from dlstbx_cli.commands.options import pairs
 from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.held import configured
 from dlstbx_cli.services.held.values import LIMITS, TIMEOUT, Limits
+from dlstbx_cli.services.recipe import JOB_PREFIX
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
-#: What the recipe of a processing job has before the job's name, which held jobs have.
-PREFIX = "ispyb-"
 #: The environment variables.
 WAITING, AGE = configured.WAITING, "DLSTBX_BACKLOG_TIMEOUT"
 _DEFAULT = "the default"
@@ -52,7 +51,7 @@ class Chosen:
             _by_cluster(limits, "--limit"),
             timeout,
             {
-                name.removeprefix(PREFIX): weight
+                name.removeprefix(JOB_PREFIX): weight
                 for name, weight in pairs(priority, "--priority", "NAME=N", signed=True).items()
             },
             _by_cluster(capacities, "--capacity"),

@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dlstbx_cli.commands.options import missing_file
+from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
 
 if TYPE_CHECKING:
@@ -130,11 +131,12 @@ class Queues:
         try:
             states = self._connected().states()
             self._note(states, now)
-            letters = self._last_letters(states, now)
+            dead = [state for state in states if state.name.startswith(PREFIX)]
+            letters = self._last_letters(dead, now)
         except Exception:
             self._close()
             raise
-        count = sum(_depth(state) for state in states if state.name.startswith("dlq."))
+        count = sum(map(_depth, dead))
         return {
             "queues": [self._of(state, now) for state in states],
             "dead_letters": {"count": count, "looked_at": self._looked_at, "last": letters},
@@ -167,12 +169,10 @@ class Queues:
             change = round((_depth(state) - depths.get(state.name, 0)) * 60 / (now - begin), 1)
         return {"queue": record.pop("name"), **record, "change": change}
 
-    def _last_letters(self, states: list[QueueState], now: float) -> list[dict[str, Any]]:
+    def _last_letters(self, dead: list[QueueState], now: float) -> list[dict[str, Any]]:
         """Return the last dead letters; they are read again when there are others."""
         from dlstbx_cli.commands.letters import fields
-        from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
 
-        dead = [state for state in states if state.name.startswith(PREFIX)]
         mark = [(state.name, _depth(state), state.oldest) for state in dead]
         if mark != self._mark or not self._read <= now < self._read + _AGAIN:
             found = [

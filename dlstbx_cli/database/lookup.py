@@ -32,6 +32,7 @@ from dlstbx_cli.database.visit import VisitContents, VisitFiles
 from dlstbx_cli.services import trace
 from dlstbx_cli.services.bounded import Bounded
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.recipe import JOB_PREFIX
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -245,7 +246,7 @@ def _origins(inquiry: Inquiry, found: Mapping[str, Any]) -> dict[str, str]:
 def _recipes(request: Mapping[str, Any], job: Row) -> dict[str, Any]:
     if not job["recipe"] or request.get("recipes") or request.get("custom_recipe"):
         return {}
-    return {"recipes": [f"ispyb-{job['recipe']}"]}
+    return {"recipes": [f"{JOB_PREFIX}{job['recipe']}"]}
 
 
 def _collection_of(job: Row) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.difference import Place, Planned, Task, content
 from dlstbx_cli.services.errors import Rejected
 
@@ -28,7 +29,7 @@ def plan_of(record: Any) -> Sequence[Task | Planned]:
     if "explain" in record or ("reasons" in record and "tasks" in record):
         return list(_explained(record))
     queue, payload = record.get("queue"), record.get("message")
-    if not isinstance(queue, str) or queue.startswith("dlq.") or not isinstance(payload, dict):
+    if not isinstance(queue, str) or queue.startswith(PREFIX) or not isinstance(payload, dict):
         return ()
     if "recipe-pointer" in payload:
         payload = payload.get("payload")

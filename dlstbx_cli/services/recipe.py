@@ -14,6 +14,9 @@ from typing import Any
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.message import RECIPE_HEADER, Message, Queue, Topic
 
+#: What stands before the name of a processing job's recipe in the name of its file.
+JOB_PREFIX = "ispyb-"
+
 _TRUE = (True, "True", "true", 1, "1")
 
 

@@ -16,10 +16,7 @@ from dlstbx_cli.mimas.walking import Met, Walk, walk
 from dlstbx_cli.services.dispatcher import RecipeStore, json_form, recipe_named
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.ispyb_job import JobRequest
-from dlstbx_cli.services.recipe import start
-
-#: What stands before the name of a job's recipe in the name of its file.
-JOB_PREFIX = "ispyb-"
+from dlstbx_cli.services.recipe import JOB_PREFIX, start
 
 
 @dataclass(frozen=True, slots=True)

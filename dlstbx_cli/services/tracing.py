@@ -12,6 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
+from dlstbx_cli.services.held.values import DCID_HEADER
 from dlstbx_cli.services.message import ID_HEADER, Message, derived_id
 from dlstbx_cli.services.trace import trace
 
@@ -241,7 +242,7 @@ def named_in(message: Message) -> Named:
     steps = [_mapping(step) for step in _mapping(body.get("recipe")).values()]
     places = [body, payload, _mapping(body.get("content"))]
     places += [_mapping(place.get("parameters")) for place in [body, payload, *steps]]
-    found = [message.headers.get("dlstbx-dcid")]
+    found = [message.headers.get(DCID_HEADER)]
     found += [place.get(key) for place in places for key in ("dcid", "DCID", "ispyb_dcid")]
     jobs = [place.get(key) for place in places for key in ("ispyb_process", _OLD_NAME)]
     guids = [place.get("guid") for place in places] + [request_of(message)]

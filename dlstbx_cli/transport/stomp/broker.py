@@ -10,6 +10,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.errors import Unavailable
 from dlstbx_cli.services.message import Message
 from dlstbx_cli.transport.stomp.publisher import MOST, Encoded, Publisher
@@ -19,9 +20,6 @@ from dlstbx_cli.transport.stomp.settings import Settings
 if TYPE_CHECKING:
     from dlstbx_cli.transport.link import Link, QueueState
     from dlstbx_cli.transport.stomp.looking import Looking
-
-#: The queues of dead letters.
-PREFIX = "dlq."
 
 
 class StompBroker:

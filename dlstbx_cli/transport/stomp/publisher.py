@@ -9,6 +9,7 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
+from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.errors import Rejected, Unavailable
 from dlstbx_cli.services.message import ID_HEADER, Destination, Message, Queue
 from dlstbx_cli.transport.stomp import frames
@@ -26,7 +27,7 @@ DUE_HEADER, FOR_HEADER = "dlstbx-due", "dlstbx-for"
 #: Messages that a subscription may have in hand at most: AMQP has 16 bits for them.
 MOST = 60_000
 #: Queues that are ours: we declare them, unless a site has done that already.
-_OURS = ("dlq.", DELAYED)
+_OURS = (PREFIX, DELAYED)
 
 
 class Publisher:

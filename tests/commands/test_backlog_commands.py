@@ -22,6 +22,7 @@ from dlstbx_cli.services.held.values import Held, Statistic
 from dlstbx_cli.services.message import Message, Queue
 from tests.conftest import Outcome, run, shell, start
 from tests.effort import effort
+from tests.soak import held
 
 NOW = "2026-11-25T12:00:00Z"
 VISITS = ["mx1-1", "mx1-1", "mx1-1", "mx2-1", "mx2-1"]
@@ -66,13 +67,7 @@ def sent(queue: str = "processing_recipe") -> list[int]:
 
 
 def statistic(waiting: int, timestamp: float, cluster: str = "slurm") -> str:
-    body = {
-        "statistic-group": "cluster",
-        "statistic": "job-states",
-        "statistic-cluster": cluster,
-        "statistic-timestamp": timestamp,
-        "PENDING": waiting,
-    }
+    body = held.statistic(cluster, waiting, timestamp).body
     return json.dumps({"topic": STATISTICS, "message": body}) + "\n"
 
 

@@ -15,6 +15,7 @@ import pytest
 from dlstbx_cli.commands.progress import progress
 from dlstbx_cli.commands.simulated import _span
 from tests.conftest import Outcome, run, shell, start
+from tests.terminal import written
 
 NOW = 1_700_000_000
 #: One slot, two may wait: the first example of tests/services/held/test_simulate.py.
@@ -264,13 +265,7 @@ def test_a_bar_for_whoever_waits_at_a_terminal() -> None:
     process = start("backlog-simulate", "--slots", "slurm=9", stderr=theirs)
     os.close(theirs)
     out, _ = process.communicate(jobs.encode(), timeout=60)
-    said = b""
-    try:
-        while more := os.read(terminal, 1 << 16):
-            said += more
-    except OSError:  # so Linux says that nobody has the other end any more
-        pass
-    os.close(terminal)
+    said = written(terminal)
     assert b"reading" in said
     assert b"simulating" in said
     assert b"6000/6000" in said

@@ -17,10 +17,11 @@ from typing import Any
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from dlstbx_cli.services.message import Message, Queue, Topic
+from dlstbx_cli.services.message import Message, Queue
 from dlstbx_cli.transport.broker import connect
 from tests.conftest import run, start
 from tests.servers.ports import free_ports
+from tests.soak.held import statistic
 
 SERVICES = {
     "recipe-dispatch": "processing_recipe",
@@ -123,17 +124,6 @@ def test_what_is_handled_counts(home: Path, port: int, processes: list[Any]) -> 
     rejected = value(found, "dlstbx_rejected_total", **labels) or 0
     assert (handled, rejected) == (1, 1)
     assert value(found, "dlstbx_handling_seconds_bucket", le="+Inf", **labels) == 2
-
-
-def statistic(cluster: str, waiting: int, timestamp: float) -> Message:
-    body = {
-        "statistic-group": "cluster",
-        "statistic": "job-states",
-        "statistic-cluster": cluster,
-        "statistic-timestamp": timestamp,
-        "PENDING": waiting,
-    }
-    return Message(Topic("transient.statistics.cluster"), body)
 
 
 def held(number: int) -> Message:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from tests.conftest import BIN, Outcome, run, shell
+from tests.terminal import written
 
 NOTES = {"rule": "r", "event": "END", "beamline": "i03"}
 
@@ -190,14 +191,8 @@ def at_a_terminal(*arguments: str) -> bytes:
         [BIN / "mimas-diff", *arguments], stdout=follower, stdin=subprocess.DEVNULL, env=environment
     )
     os.close(follower)
-    seen = b""
-    try:
-        while part := os.read(leader, 65536):
-            seen += part
-    except OSError:  # so a terminal ends whose other side is closed
-        pass
+    seen = written(leader)
     assert process.wait(20) == 1
-    os.close(leader)
     return seen
 
 

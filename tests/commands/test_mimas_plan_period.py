@@ -15,6 +15,7 @@ from dlstbx_cli.database import visit
 from dlstbx_cli.database.demo_data import FIRST_DCID
 from tests.benchmarks import period
 from tests.conftest import Outcome, run, shell, start
+from tests.terminal import written
 
 #: The demo facility's collections began in 2026 from January to March.
 ALL = ("--since", "2026-01-01")
@@ -217,13 +218,7 @@ def test_a_bar_at_a_terminal_and_what_is_said_above_it(home: Path) -> None:
     process = start("mimas-plan", *ALL, "--explain", stderr=theirs)
     os.close(theirs)
     out, _ = process.communicate(timeout=60)
-    said = b""
-    try:
-        while more := os.read(terminal, 1 << 16):
-            said += more
-    except OSError:  # so Linux says that nobody has the other end any more
-        pass
-    os.close(terminal)
+    said = written(terminal)
     assert process.returncode == 1
     assert b"planning" in said
     assert b"600/600" in said

@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from dlstbx_cli.commands import backlogs, options
-from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, counted, user_name
 
 EXAMPLES = """\
 backlog-cancel 17 --reason 'the crystal was the wrong one'
@@ -54,11 +54,11 @@ def main_command(
         held = set(numbers)
         numbers = [number for number in given if number in held]
     if dry_run:
-        run.say(f"would cancel {backlogs.counted(len(numbers))} (--dry-run)")
+        run.say(f"would cancel {counted(len(numbers))} (--dry-run)")
         done = set(numbers)
     else:
         done = _cancel(store, numbers, why)
-        run.say(f"cancelled {backlogs.counted(len(done))}")
+        run.say(f"cancelled {counted(len(done))}")
     left = [str(number) for number in given if number not in done]
     if left:
         run.say(f"not held: {', '.join(left)} (see backlog-show)")

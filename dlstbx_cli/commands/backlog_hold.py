@@ -10,7 +10,7 @@ import time
 import click
 
 from dlstbx_cli.commands import backlogs, options
-from dlstbx_cli.commands.base import DONE, Run, command, user_name
+from dlstbx_cli.commands.base import DONE, Run, command, counted, user_name
 from dlstbx_cli.commands.times import moment, shown
 from dlstbx_cli.services.held.values import KINDS, Pause
 from dlstbx_cli.services.recipe import JOB_PREFIX
@@ -71,7 +71,7 @@ def main_command(
     (kept_by_it,) = store.kept([pause])
     run.say(
         f"pause {number}: {pause.kind} {pause.name} until {shown(pause.until)},"
-        f" {backlogs.counted(kept_by_it.jobs, 'held job')} of it"
+        f" {counted(kept_by_it.jobs, 'held job')} of it"
     )
     if not kept_by_it.jobs and not store.is_known(pause.kind, pause.name):
         run.say(

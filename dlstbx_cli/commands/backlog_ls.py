@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlstbx_cli.commands import backlogs, options
-from dlstbx_cli.commands.base import DONE, Run, command
+from dlstbx_cli.commands.base import DONE, Run, command, counted
 from dlstbx_cli.commands.times import moment, shown
 
 if TYPE_CHECKING:
@@ -156,4 +156,4 @@ def _jobs(run: Run, store: HeldLists, wanted: Wanted, now: float) -> None:
     print_table(columns, rows)
     left = store.count(wanted) - len(rows)
     if left > 0:
-        run.say(f"{backlogs.counted(left, 'earlier job')} not shown (on a pipe all are)")
+        run.say(f"{counted(left, 'earlier job')} not shown (on a pipe all are)")

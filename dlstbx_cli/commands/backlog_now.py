@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from dlstbx_cli.commands import backlogs, options
-from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, user_name
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, command, counted, user_name
 
 EXAMPLES = """\
 backlog-now 17
@@ -41,7 +41,7 @@ def main_command(
         # With no broker there, nothing is claimed.
         link.check()
         gone, refused = _release(run, store, link, numbers, why)
-    run.say(f"released {backlogs.counted(len(gone))}")
+    run.say(f"released {counted(len(gone))}")
     left = [str(number) for number in numbers if number not in gone | refused]
     if left:
         run.say(f"not held: {', '.join(left)} (see backlog-show)")
@@ -80,6 +80,6 @@ def _release(
                     refused.add(number)
                 store.released([number])
     except Unavailable as error:
-        left = backlogs.counted(len(entries) - len(gone | refused))
+        left = counted(len(entries) - len(gone | refused))
         raise Unavailable(f"{error}; {left} claimed: backlog-release sends what is left") from error
     return gone, refused

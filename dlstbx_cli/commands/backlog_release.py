@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlstbx_cli.commands import options
-from dlstbx_cli.commands.base import DONE, TRY_AGAIN, Run, command
+from dlstbx_cli.commands.base import DONE, TRY_AGAIN, Run, command, counted
 from dlstbx_cli.commands.limits import Chosen, choosing, effective
 
 if TYPE_CHECKING:
@@ -108,7 +108,6 @@ def _check(serving: Serving, explain: bool, **given: Any) -> None:
 
 def _release(run: Run, serving: Serving, chosen: Chosen, state: str | None, wait: float) -> int:
     from dlstbx_cli.commands import statistics_in
-    from dlstbx_cli.commands.backlogs import counted
     from dlstbx_cli.commands.serving import serve
     from dlstbx_cli.services.backlog import Backlog, StoredBacklog
     from dlstbx_cli.transport.driver import Way

@@ -76,11 +76,6 @@ def words(text: str, flag: str, width: int) -> str:
     return text
 
 
-def counted(number: int, what: str = "job") -> str:
-    """Return a number of things in words."""
-    return f"{number} {what}{'' if number == 1 else 's'}"
-
-
 def of_job(job: Held) -> dict[str, Any]:
     """Return what is listed of a job, whatever became of it."""
     return {

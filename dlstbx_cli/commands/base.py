@@ -86,6 +86,11 @@ def printable(text: str) -> str:
     )
 
 
+def counted(number: int, what: str = "job") -> str:
+    """Return a number of things in words."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def user_name() -> str:
     """Return the name of the user who runs this; his number on a host that knows no name."""
     import pwd

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 import click
 
 from dlstbx_cli.commands import options
-from dlstbx_cli.commands.base import DONE, REJECTED, Run
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, counted
 from dlstbx_cli.services.dead_letters import DeadLetter, Selection
 from dlstbx_cli.services.message import Message, Queue
 
@@ -83,7 +83,7 @@ def take_out(
         stop = stack.enter_context(Stop())
         link = stack.enter_context(closing(connect(options.broker_url(run, broker))))
         count = sum(1 for _ in take(link, queue, chosen.takes, act, stop))
-    run.say(f"{done} {count} dead letter{'' if count == 1 else 's'}")
+    run.say(f"{done} {counted(count, 'dead letter')}")
     return DONE if count or chosen.everything else REJECTED
 
 

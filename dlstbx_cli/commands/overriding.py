@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from dlstbx_cli.commands.base import Run
+from dlstbx_cli.commands.base import Run, counted
 from dlstbx_cli.mimas.overrides import Override, overrides_from
 from dlstbx_cli.services.errors import Misconfigured
 from dlstbx_cli.services.explanation import Plan
@@ -121,5 +121,4 @@ class Overridden:
     def say(self, run: Run) -> None:
         """Say to the person at *run* how many tasks each override has changed."""
         for override, number in self._counts.items():
-            tasks = f"{number} task{'s' if number > 1 else ''}"
-            run.say(f"{tasks} overridden: {override}")
+            run.say(f"{counted(number, 'task')} overridden: {override}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from dlstbx_cli.commands import rule_sets
-from dlstbx_cli.commands.base import DONE, REJECTED, Run
+from dlstbx_cli.commands.base import DONE, REJECTED, Run, counted
 
 if TYPE_CHECKING:
     from dlstbx_cli.mimas.checking import Flaw
@@ -77,8 +77,7 @@ def _tell(run: Run, found: Checked, accept: Sequence[str]) -> None:
 
 
 def _verdict(found: Checked) -> str:
-    number = len(found.flaws)
-    text = f"{number} finding{'' if number == 1 else 's'}" if number else "nothing found"
+    text = counted(len(found.flaws), "finding") if found.flaws else "nothing found"
     return text + (f", {len(found.accepted)} accepted" if found.accepted else "")
 
 

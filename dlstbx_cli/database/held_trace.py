@@ -13,7 +13,7 @@ from dlstbx_cli.database.held_tables import JOBS
 from dlstbx_cli.services.held import explain
 from dlstbx_cli.services.held.port import Entry, Seen
 from dlstbx_cli.services.held.values import Held, Limits
-from dlstbx_cli.services.tracing import Event, guid_of
+from dlstbx_cli.services.tracing import Event, parent_of
 
 _ENDS = {"going": "it is being sent"}
 #: Jobs that are asked for by number at once: SQLite has a limit.
@@ -60,7 +60,8 @@ class HeldTrace:
             dcid=job.dcid,
             job=job.job,
             recipe=job.recipe or None,
-            guid=_request(entry),
+            # Of the request whose plan has asked for the job.
+            guid=parent_of(entry.message),
             ident=str(job.number),
             reason=self._why(job) if is_held else None,
         )
@@ -81,10 +82,3 @@ class HeldTrace:
 
     def _of_cluster(self, cluster: str) -> tuple[list[Held], Seen]:
         return self._store.held(JOBS.c.cluster == cluster), self._store.seen(cluster)
-
-
-def _request(entry: Entry) -> str | None:
-    """Return the recipe's id of the request whose plan asked for the job."""
-    body = entry.message.body
-    environment = body.get("environment") if isinstance(body, dict) else None
-    return guid_of(environment.get("ID")) if isinstance(environment, dict) else None

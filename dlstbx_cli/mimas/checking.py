@@ -19,12 +19,10 @@ from dlstbx_cli.mimas.objects import (
     MimasScenario,
 )
 from dlstbx_cli.mimas.rule import Family
-from dlstbx_cli.mimas.space import Space, leaves
+from dlstbx_cli.mimas.space import Space, leaves, signed
 from dlstbx_cli.mimas.specification import (
     BaseSpecification,
     FieldSpecification,
-    NamedSpecification,
-    NotSpecification,
 )
 from dlstbx_cli.mimas.walking import Met, Pending, Walk
 
@@ -187,25 +185,10 @@ def _named(condition: BaseSpecification | bool, field: str, wanted: bool) -> fro
         return frozenset()
     return frozenset(
         value
-        for leaf, positive in _signed(condition, True)
+        for leaf, positive in signed(condition)
         if isinstance(leaf, FieldSpecification) and leaf.field == field and positive is wanted
         for value in leaf.values
     )
-
-
-def _signed(
-    condition: BaseSpecification, positive: bool
-) -> Iterator[tuple[BaseSpecification, bool]]:
-    """Yield the conditions that a condition is made of, and whether it wants them to hold."""
-    if isinstance(condition, NamedSpecification):
-        yield from _signed(condition.specification, positive)
-    elif isinstance(condition, NotSpecification):
-        yield from _signed(condition.operands[0], not positive)
-    elif condition.parts:
-        for part in condition.parts:
-            yield from _signed(part, positive)
-    else:
-        yield condition, positive
 
 
 def _counted(number: int, what: str) -> str:

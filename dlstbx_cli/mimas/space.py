@@ -32,6 +32,7 @@ from dlstbx_cli.mimas.specification import (
     BaseSpecification,
     BeamlineSpecification,
     NamedSpecification,
+    NotSpecification,
 )
 
 #: The data collection of all scenarios, and another one of its group.
@@ -71,13 +72,22 @@ class Only:
 
 def leaves(specification: BaseSpecification) -> Iterator[BaseSpecification]:
     """Yield the conditions that a condition is made of in the end."""
+    return (leaf for leaf, _ in signed(specification))
+
+
+def signed(
+    specification: BaseSpecification, positive: bool = True
+) -> Iterator[tuple[BaseSpecification, bool]]:
+    """Yield the same, each with whether the whole wants it to hold."""
     if isinstance(specification, NamedSpecification):
-        yield from leaves(specification.specification)
+        yield from signed(specification.specification, positive)
+    elif isinstance(specification, NotSpecification):
+        yield from signed(specification.operands[0], not positive)
     elif specification.parts:
         for part in specification.parts:
-            yield from leaves(part)
+            yield from signed(part, positive)
     else:
-        yield specification
+        yield specification, positive
 
 
 def conditions(rule: Rule) -> Iterator[BaseSpecification]:

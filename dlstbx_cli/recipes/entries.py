@@ -16,7 +16,7 @@ from typing import Any
 
 from dlstbx_cli.services.errors import Unavailable
 from dlstbx_cli.services.message import ID_HEADER, Message, Queue
-from dlstbx_cli.services.tracing import Named, guid_of, named_in, recipe_in
+from dlstbx_cli.services.tracing import Named, guid_of, named_in, parent_of, recipe_in
 
 _MONTH = re.compile(r"\d{4}-\d\d")
 _SECTIONS = ("Incoming message header", "Incoming message body", "Parsed message body")
@@ -46,8 +46,7 @@ class Entry:
     @property
     def parent(self) -> str | None:
         """The recipe's id that the request came from; None: from somebody outside."""
-        environment = self.message.body.get("environment") if self._is_object else None
-        return guid_of(environment.get("ID")) if isinstance(environment, dict) else None
+        return parent_of(self.message)
 
     @property
     def who(self) -> str | None:
@@ -65,10 +64,6 @@ class Entry:
     def recipe(self) -> str | None:
         """The recipe, a job's too: its look-up has found it out."""
         return recipe_in(Message(Queue(""), dict(self.request))) or recipe_in(self.message)
-
-    @property
-    def _is_object(self) -> bool:
-        return isinstance(self.message.body, dict)
 
 
 class Entries:

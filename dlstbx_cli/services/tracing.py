@@ -257,6 +257,11 @@ def request_of(message: Message) -> str | None:
     return guid_of(trace(message).get("recipe_id"))
 
 
+def parent_of(message: Message) -> str | None:
+    """Return the id of the recipe that a message is a step of, None if it is none's."""
+    return guid_of(_mapping(_mapping(message.body).get("environment")).get("ID"))
+
+
 def recipe_in(message: Message) -> str | None:
     """Return the recipes that a message asks for, None if it asks for none by name."""
     recipe = trace(message).get("recipe")

@@ -7,10 +7,10 @@ asked for that neither an option nor the environment gives.
 
 from __future__ import annotations
 
+import functools
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +32,7 @@ class Configuration:
     """The settings of one run of a command.
 
     :param environments: Zocalo environments to activate (option ``-e``).
-    :param notice: told, in one line, when a command falls back on an embedded default.
+    :param notice: told, in one line and once, when a command falls back on an embedded default.
     :param environ: the environment variables.
     """
 
@@ -43,7 +43,7 @@ class Configuration:
         environ: Mapping[str, str] = os.environ,
     ) -> None:
         self._environments = tuple(environments)
-        self._notice = notice
+        self._notice = functools.cache(notice)
         self._environ = environ
 
     def broker(self, option: str | None = None) -> Setting:
@@ -138,7 +138,7 @@ class Configuration:
         plugins: Mapping[str, Mapping[str, Any]] = self._site.slurm
         return plugins
 
-    @cached_property
+    @functools.cached_property
     def home(self) -> Path:
         """The directory of the embedded defaults: ``DLSTBX_HOME``."""
         given = self._environ.get("DLSTBX_HOME")
@@ -147,7 +147,7 @@ class Configuration:
         data = self._environ.get("XDG_DATA_HOME") or str(Path.home() / ".local/share")
         return Path(data).absolute() / "dlstbx"
 
-    @cached_property
+    @functools.cached_property
     def zocalo(self) -> Any:
         """The activated Zocalo configuration, None without one. Raises Misconfigured."""
         path = self._environ.get("ZOCALO_CONFIG")
@@ -157,7 +157,7 @@ class Configuration:
             return None
         return _activated(path, self._environments)
 
-    @cached_property
+    @functools.cached_property
     def _site(self) -> Any:
         """The plugins that we read, quickly if the configuration is of the usual form."""
         from dlstbx_cli.site_configuration import SLURM, SiteConfiguration, read

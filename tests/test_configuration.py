@@ -73,6 +73,8 @@ def test_embedded_defaults_are_noticed(tmp_path: Path, environ: dict[str, str]) 
     assert configuration.state().value == f"sqlite:///{tmp_path}/state.sqlite3"
     assert configuration.recipes() == SHIPPED
     assert configuration.drop_dir() == tmp_path / "drop"
+    # Asked for again, it is not said again.
+    configuration.ispyb()
     assert len(notices) == 2
     assert "no broker is configured" in notices[0]
     assert "no ISPyB is configured" in notices[1]

@@ -58,6 +58,7 @@ class Watch:
         self._timeout = timeout + _GRACE
         self._bounded = Bounded(threads=len(self._sources))
         self._looks: Queue[Look] = Queue()
+        self._closed = threading.Event()
 
     @property
     def clusters(self) -> list[str]:
@@ -93,7 +94,8 @@ class Watch:
             yield list(latest.values())
 
     def close(self) -> None:
-        """Give up what is being asked."""
+        """Give up what is being asked, and ask no more."""
+        self._closed.set()
         for source in self._sources.values():
             source.close()
 
@@ -110,14 +112,14 @@ class Watch:
 
     def _go_on(self, cluster: str, interval: float) -> None:
         failures = 0
-        while True:
+        while not self._closed.is_set():
             begin = time.monotonic()
             look = self._look(cluster)
             failures = failures + 1 if look.error else 0
             wait = wait_after(failures, interval)
             seconds = time.monotonic() - begin
             self._looks.put(Look(cluster, look.time, look.states, look.error, wait, seconds))
-            time.sleep(max(0.0, begin + wait - time.monotonic()))
+            self._closed.wait(max(0.0, begin + wait - time.monotonic()))
 
     def _look(self, cluster: str) -> Look:
         now, source = time.time(), self._sources[cluster]

@@ -7,6 +7,7 @@ import math
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import ExitStack
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -78,9 +79,10 @@ def main_command(
         Looker(Backlog(options.state_url(run, state), allowed), interval),
         Looker(Decisions(run.configuration.records(record)), interval),
     ]
-    with Stop() as stop:
+    with Stop() as stop, ExitStack() as ends:
         for looker in lookers:
             looker.start()
+            ends.callback(looker.end)
         _wait(lookers, _ONLY if once else _FIRST, stop)
         if as_json or not (table or sys.stdout.isatty()):
             _lines(lookers, None if once else interval, stop)

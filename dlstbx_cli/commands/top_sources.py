@@ -64,7 +64,7 @@ class Found:
 
 
 class Looker:
-    """Looks at a source again and again, on a thread that is left behind at the end."""
+    """Looks at a source again and again, on a thread of its own, until :meth:`end`."""
 
     def __init__(self, source: Source, interval: float) -> None:
         self.source = source
@@ -72,11 +72,17 @@ class Looker:
         self._found: Found | None = None
         self._since = time.monotonic()
         self._took = 0.0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._go_on, name="looker", daemon=True)
         self.ready = threading.Event()
 
     def start(self) -> None:
         """Begin to look."""
-        threading.Thread(target=self._go_on, daemon=True).start()
+        self._thread.start()
+
+    def end(self) -> None:
+        """Look no more; a look that does not come to its end is left behind."""
+        self._ended.set()
 
     def found(self) -> Found:
         """Return the last look; a fault where it does not come to an end."""
@@ -87,7 +93,7 @@ class Looker:
         return found
 
     def _go_on(self) -> None:
-        while True:
+        while not self._ended.is_set():
             begin = self._since = time.monotonic()
             found = _looked(self.source)
             self._took = took = time.monotonic() - begin
@@ -96,7 +102,7 @@ class Looker:
             pause = max(self._interval - took, took / _PART - took)
             # While it rests there is no answer to wait for.
             self._since = time.monotonic() + pause
-            time.sleep(max(0.0, pause))
+            self._ended.wait(max(0.0, pause))
 
 
 def _looked(source: Source) -> Found:

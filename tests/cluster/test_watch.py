@@ -183,6 +183,17 @@ def test_a_cluster_may_become_wrong_later(watched: Any) -> None:
     assert source.asked >= 4
 
 
+def test_a_watch_that_is_closed_asks_no_more(watched: Any) -> None:
+    source = Source([])
+    watch = watched(a=source)
+    next(watch.for_ever(0.02, never))
+    watch.close()
+    time.sleep(0.1)  # for the one look that may be under way
+    asked = source.asked
+    time.sleep(0.3)
+    assert source.asked == asked
+
+
 def test_only_the_last_of_each_is_sent_after_a_pause(watched: Any) -> None:
     watch = watched(a=Source(["PENDING"], []), b=Source([]))
     looks = watch.for_ever(0.02, never)

@@ -13,6 +13,7 @@ import signal
 import struct
 import subprocess
 import termios
+import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
@@ -193,7 +194,7 @@ class Hangs:
     what = "the broker"
 
     def look(self, now: float) -> dict[str, Any]:
-        time.sleep(30)
+        time.sleep(3)
         return {}
 
 
@@ -206,12 +207,21 @@ def found_of(source: Any) -> Found:
     looker = Looker(source, 0.5)
     looker.start()
     looker.ready.wait(0.5)
+    looker.end()
     return looker.found()
 
 
 def test_a_source_that_hangs_or_fails_is_a_fault() -> None:
     assert "has not answered" in (found_of(Hangs()).fault or "")
     assert "internal error: KeyError" in (found_of(Fails()).fault or "")
+
+
+def test_nobody_looks_when_it_has_ended(busy: Path) -> None:
+    look("--interval", "0.5")
+    deadline = time.monotonic() + 10
+    while "looker" in {thread.name for thread in threading.enumerate()}:
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 class Screen:

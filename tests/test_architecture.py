@@ -79,11 +79,16 @@ def test_modules_stay_readable(path: Path) -> None:
             assert length <= 60, f"{node.name} has {length} lines"
 
 
-def loaded_by(code: str) -> set[str]:
-    """Return the top-level packages that a fresh interpreter has loaded after *code*."""
-    script = f"{code}\nimport sys\nprint(*{{name.partition('.')[0] for name in sys.modules}})"
+def modules_after(code: str) -> set[str]:
+    """Return the modules that a fresh interpreter has loaded after *code*."""
+    script = f"{code}\nimport sys\nprint(*sys.modules)"
     run = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
     return set(run.stdout.split())
+
+
+def loaded_by(code: str) -> set[str]:
+    """Return their top-level packages."""
+    return {name.partition(".")[0] for name in modules_after(code)}
 
 
 HEAVY = {
@@ -121,3 +126,16 @@ def test_dlstbx_go_loads_no_database_and_no_logging() -> None:
         "print()"
     )
     assert not loaded_by(code) & (HEAVY | {"logging", "sqlite3", "asyncio"})
+
+
+def test_what_sends_to_a_broker_loads_nothing_of_what_takes_from_it() -> None:
+    code = (
+        "import dlstbx_cli.commands.go, dlstbx_cli.services.bounded\n"
+        "import dlstbx_cli.transport.stomp.broker, dlstbx_cli.transport.stomp.socket"
+    )
+    mine = {name.removeprefix("dlstbx_cli.") for name in modules_after(code)}
+    assert "transport.stomp.publisher" in mine
+    consuming = {"transport.stomp.consumer", "transport.stomp.done", "transport.driver"}
+    logging = {"services.trace", "commands.logs"}
+    others = {"commands.metering", "services.meter", "services.held", "services.dead_letters"}
+    assert not mine & (consuming | logging | others)

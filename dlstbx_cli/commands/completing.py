@@ -138,10 +138,10 @@ def _paths(kind: str) -> Words:
 
 
 def _queues(context: click.Context, _parameter: click.Parameter, begin: str) -> list[str]:
-    from dlstbx_cli.services.dead_letters import PREFIX
+    from dlstbx_cli.services.message import DLQ
     from dlstbx_cli.transport.stomp.depths import OWN
 
-    dead = [f"{PREFIX}{name}" for name in OWN]
+    dead = [f"{DLQ}{name}" for name in OWN]
     looks = not context.command.name or context.command.name.startswith(("queue-", "dlq-"))
     return [name for name in (*OWN, *(dead if looks else ())) if name.startswith(begin)]
 

@@ -10,7 +10,6 @@ from typing import Any, TypeVar
 import click
 
 from dlstbx_cli.commands.base import Run
-from dlstbx_cli.commands.metering import metered
 
 Function = TypeVar("Function", bound=Callable[..., Any])
 
@@ -19,7 +18,7 @@ EVENTS = ("start", "end", "start_group", "end_group")
 _SQLITE = "sqlite:///"
 
 #: More digits are a mistake, and Python would not read 5000 of them.
-_WHOLE, _SIGNED = re.compile(r"[0-9]{1,15}"), re.compile(r"[+-]?[0-9]{1,15}")
+_WHOLE, _SIGNED = r"[0-9]{1,15}", r"[+-]?[0-9]{1,15}"
 
 _INSTEAD = {
     "--broker": "?password-file=PATH, DLSTBX_BROKER or ZOCALO_CONFIG",
@@ -57,6 +56,8 @@ as_json = click.option(
 
 def service(function: Function) -> Function:
     """Add the options of a stage: the three ways to run, where to send, which queue."""
+    from dlstbx_cli.commands.metering import metered  # not for dlstbx.go
+
     for option in (
         metered,
         broker,
@@ -128,7 +129,7 @@ def pairs(
     numbers: dict[str, int] = {}
     for text in texts:
         name, _, number = text.partition("=")
-        if not name.strip() or not (_SIGNED if signed else _WHOLE).fullmatch(number):
+        if not name.strip() or not re.fullmatch(_SIGNED if signed else _WHOLE, number):
             raise click.UsageError(f"{flag} takes {form}, not {text!r}.")
         numbers[name.strip()] = int(number)
     return numbers

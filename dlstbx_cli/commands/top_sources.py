@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from dlstbx_cli.commands.options import missing_file
-from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
+from dlstbx_cli.services.dead_letters import DeadLetter
 from dlstbx_cli.services.errors import Misconfigured, Unavailable
+from dlstbx_cli.services.message import DLQ
 
 if TYPE_CHECKING:
     from dlstbx_cli.commands.limits import Effective
@@ -137,7 +138,7 @@ class Queues:
         try:
             states = self._connected().states()
             self._note(states, now)
-            dead = [state for state in states if state.name.startswith(PREFIX)]
+            dead = [state for state in states if state.name.startswith(DLQ)]
             letters = self._last_letters(dead, now)
         except Exception:
             self._close()

@@ -16,7 +16,7 @@ from dlstbx_cli.commands.base import printable
 from dlstbx_cli.commands.times import shown
 from dlstbx_cli.commands.top_sources import LETTERS
 from dlstbx_cli.commands.trees import age, cell
-from dlstbx_cli.services.dead_letters import PREFIX
+from dlstbx_cli.services.message import DLQ
 
 #: Columns from which on two panels stand side by side.
 WIDE = 150
@@ -158,7 +158,7 @@ def _queues(look: Mapping[str, Any]) -> Shown:
     def rows(found: Any) -> list[Row]:
         return [
             (
-                _coloured(one["queue"], "red") if one["queue"].startswith(PREFIX) else one["queue"],
+                _coloured(one["queue"], "red") if one["queue"].startswith(DLQ) else one["queue"],
                 one["ready"],
                 one["in_hand"],
                 one["delayed"],
@@ -216,7 +216,7 @@ def _letters(look: Mapping[str, Any]) -> Shown:
         return [
             (
                 one["id"][:8],
-                one["queue"].removeprefix(PREFIX),
+                one["queue"].removeprefix(DLQ),
                 None if one["rejected_at"] is None else age(now - one["rejected_at"]),
                 one["dcid"],
                 one["reason"],

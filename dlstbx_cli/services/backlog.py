@@ -18,13 +18,11 @@ from dlstbx_cli.services.held.blindness import Blindness
 from dlstbx_cli.services.held.names import is_name
 from dlstbx_cli.services.held.port import Entry, HeldStore, Seen
 from dlstbx_cli.services.held.values import (
-    DCID_HEADER,
-    RECIPE_HEADER,
     Held,
     Limits,
     Statistic,
 )
-from dlstbx_cli.services.message import Message, Queue, rule_of
+from dlstbx_cli.services.message import DCID_HEADER, RECIPE_HEADER, Message, Queue, rule_of
 from dlstbx_cli.services.meter import Levels
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 from dlstbx_cli.services.service import Departure

@@ -9,7 +9,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from contextvars import copy_context
-from dataclasses import dataclass
 from queue import Empty, Queue
 from typing import Generic, TypeVar
 
@@ -22,10 +21,13 @@ THREADS = 8
 _IDLE = "idle"
 
 
-@dataclass(frozen=True, slots=True)
 class _Outcome(Generic[Result]):
-    value: Result | None = None
-    error: BaseException | None = None
+    # Not a dataclass: dlstbx.go would wait a millisecond for it.
+    __slots__ = ("error", "value")
+
+    def __init__(self, value: Result | None = None, error: BaseException | None = None) -> None:
+        self.value = value
+        self.error = error
 
 
 class _Worker(threading.Thread):

@@ -15,6 +15,7 @@ from typing import Any
 
 from dlstbx_cli.services.message import (
     ATTEMPT_HEADER,
+    DLQ,
     ERROR_HEADER,
     REJECTED_AT_HEADER,
     REJECTED_BY_HEADER,
@@ -22,7 +23,6 @@ from dlstbx_cli.services.message import (
     Queue,
 )
 
-PREFIX = "dlq."
 _ADDED = (ERROR_HEADER, REJECTED_BY_HEADER, REJECTED_AT_HEADER, ATTEMPT_HEADER)
 #: Where a request's deadline stands: set when it was first looked at, and over by now.
 _DEADLINE = "dispatcher_expiration"
@@ -69,7 +69,7 @@ class DeadLetter:
             name: value for name, value in self.message.headers.items() if name not in _ADDED
         }
         return Message(
-            Queue(self.queue.removeprefix(PREFIX)), _without_deadline(self.message.body), headers
+            Queue(self.queue.removeprefix(DLQ)), _without_deadline(self.message.body), headers
         )
 
 

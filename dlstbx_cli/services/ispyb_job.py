@@ -14,8 +14,7 @@ from dataclasses import asdict, dataclass
 from typing import Any, Protocol
 
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
-from dlstbx_cli.services.message import Message, Queue, rule_of
+from dlstbx_cli.services.message import DCID_HEADER, RECIPE_HEADER, Message, Queue, rule_of
 from dlstbx_cli.services.recipe import Wrapped, is_wrapped
 
 logger = logging.getLogger(__name__)

@@ -17,9 +17,15 @@ REJECTED_BY_HEADER = "dlstbx-rejected-by"
 REJECTED_AT_HEADER = "dlstbx-rejected-at"
 #: How many times a message has been delivered that keeps killing its consumer.
 ATTEMPT_HEADER = "dlstbx-attempt"
-RECIPE_HEADER = "workflows-recipe"
+#: The message is the step of a recipe, and carries all of it: the workflows library's header.
+WRAPPED_HEADER = "workflows-recipe"
+#: What a held job is about, for whoever looks at the backlog.
+RECIPE_HEADER, DCID_HEADER = "dlstbx-recipe", "dlstbx-dcid"
 #: The rule that has asked for a recipe or a job, for the logs of whoever handles it.
 RULE_HEADER = "dlstbx-rule"
+
+#: Before the name of a queue: the queue of its dead letters.
+DLQ = "dlq."
 
 _NAMESPACE = uuid.UUID("5b1f7a52-6f0e-5d0a-9d5f-6d696d617321")
 

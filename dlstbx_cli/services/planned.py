@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.difference import Place, Planned, Task, content
 from dlstbx_cli.services.errors import Rejected
+from dlstbx_cli.services.message import DLQ
 
 #: Lists of objects with a key and a value: their order is of no consequence.
 _PAIRED = ("parameters", "triggervariables")
@@ -29,7 +29,7 @@ def plan_of(record: Any) -> Sequence[Task | Planned]:
     if "explain" in record or ("reasons" in record and "tasks" in record):
         return list(_explained(record))
     queue, payload = record.get("queue"), record.get("message")
-    if not isinstance(queue, str) or queue.startswith(PREFIX) or not isinstance(payload, dict):
+    if not isinstance(queue, str) or queue.startswith(DLQ) or not isinstance(payload, dict):
         return ()
     if "recipe-pointer" in payload:
         payload = payload.get("payload")

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from dlstbx_cli.services.errors import Rejected
-from dlstbx_cli.services.message import RECIPE_HEADER, Message, Queue, Topic
+from dlstbx_cli.services.message import WRAPPED_HEADER, Message, Queue, Topic
 
 #: What stands before the name of a processing job's recipe in the name of its file.
 JOB_PREFIX = "ispyb-"
@@ -26,7 +26,7 @@ def is_wrapped(message: Message) -> bool:
     The header ``workflows-recipe`` says so; a RabbitMQ bridge drops a boolean header of an
     AMQP producer, so a body with a recipe and a pointer says so as well.
     """
-    if message.headers.get(RECIPE_HEADER) in _TRUE:
+    if message.headers.get(WRAPPED_HEADER) in _TRUE:
         return True
     body = message.body
     return isinstance(body, dict) and "recipe" in body and "recipe-pointer" in body
@@ -155,7 +155,7 @@ def _addressed(
         if not isinstance(name, str):
             raise Rejected(f"recipe step {number}: {key} must be a name, not {name!r:.60}")
         found = True
-        yield Message(kind(name), body, {RECIPE_HEADER: "True"}, float(delay))
+        yield Message(kind(name), body, {WRAPPED_HEADER: "True"}, float(delay))
     if not found:
         raise Rejected(f"recipe step {number} has neither queue nor topic")
 

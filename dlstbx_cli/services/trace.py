@@ -11,8 +11,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
-from dlstbx_cli.services.message import ID_HEADER, RULE_HEADER, Message
+from dlstbx_cli.services.message import DCID_HEADER, ID_HEADER, RECIPE_HEADER, RULE_HEADER, Message
 
 #: What a log record can say of a message, by name.
 FIELDS = ("dcid", "recipe", "recipe_id", "guid", "rule", "id")

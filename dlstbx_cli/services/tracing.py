@@ -12,8 +12,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from dlstbx_cli.services.held.values import DCID_HEADER
-from dlstbx_cli.services.message import ID_HEADER, Message, derived_id
+from dlstbx_cli.services.message import DCID_HEADER, ID_HEADER, Message, derived_id
 from dlstbx_cli.services.trace import trace
 
 #: What can happen, in the order in which it does: it settles what times do not, since

@@ -6,8 +6,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
-from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
-from dlstbx_cli.services.message import Message
+from dlstbx_cli.services.dead_letters import DeadLetter
+from dlstbx_cli.services.message import DLQ, Message
 from dlstbx_cli.services.tracing import Event, Named, named_in, recipe_in, request_of
 from dlstbx_cli.transport import pickup
 from dlstbx_cli.transport.letters import look
@@ -38,7 +38,7 @@ def waiting(
     on another, a look would keep messages from those who work on them. Raises Unavailable.
     """
     states = broker.states()
-    names = {state.name for state in states if not state.name.startswith(PREFIX)}
+    names = {state.name for state in states if not state.name.startswith(DLQ)}
     if any(state.delayed for state in states):
         names.add(_DELAYED)
     found, longer = [], []

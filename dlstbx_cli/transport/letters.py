@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
 
-from dlstbx_cli.services.dead_letters import PREFIX, DeadLetter
-from dlstbx_cli.services.message import Message
+from dlstbx_cli.services.dead_letters import DeadLetter
+from dlstbx_cli.services.message import DLQ, Message
 from dlstbx_cli.transport.link import Broker, Delivery
 from dlstbx_cli.transport.stop import Stop
 
@@ -17,8 +17,8 @@ def queues(broker: Broker, given: str | None) -> list[str]:
     :param given: look at this one alone; ``mimas`` and ``dlq.mimas`` are the same.
     """
     if given:
-        return [given if given.startswith(PREFIX) else PREFIX + given]
-    return [state.name for state in broker.states(PREFIX)]
+        return [given if given.startswith(DLQ) else DLQ + given]
+    return [state.name for state in broker.states(DLQ)]
 
 
 def look(broker: Broker, given: str | None) -> Iterator[DeadLetter]:

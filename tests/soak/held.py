@@ -10,8 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from dlstbx_cli.services.backlog import STATISTICS_TOPIC
-from dlstbx_cli.services.held.values import DCID_HEADER, RECIPE_HEADER
-from dlstbx_cli.services.message import Message, Queue, Topic
+from dlstbx_cli.services.message import DCID_HEADER, RECIPE_HEADER, Message, Queue, Topic
 from tests.soak.site import BIN, bare_environment
 
 QUEUE, RELEASED = "mimas.held", "processing_recipe"

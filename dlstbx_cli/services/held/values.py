@@ -16,9 +16,6 @@ TIMEOUT = 300.0
 #: after its release, no statistic can be taken as showing it.
 SETTLING = 60.0
 
-#: Headers of a held message: what it is about, for whoever looks at the backlog.
-RECIPE_HEADER, DCID_HEADER = "dlstbx-recipe", "dlstbx-dcid"
-
 #: What a pause or a priority can name of a job.
 KINDS = ("beamline", "visit", "recipe")
 #: Of these, names that are the same in any letter case, as they are in ISPyB. Recipes are

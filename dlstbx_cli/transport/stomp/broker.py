@@ -10,9 +10,8 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.errors import Unavailable
-from dlstbx_cli.services.message import Message
+from dlstbx_cli.services.message import DLQ, Message
 from dlstbx_cli.transport.stomp.publisher import MOST, Encoded, Publisher
 from dlstbx_cli.transport.stomp.session import Session, open_session
 from dlstbx_cli.transport.stomp.settings import Settings
@@ -63,7 +62,7 @@ class StompBroker:
         from dlstbx_cli.transport.stomp.consumer import StompConsumer
 
         settings = self._settings
-        if queue.startswith(PREFIX):
+        if queue.startswith(DLQ):
             # These are gone through as a whole, by one person, and go back in their order.
             settings = replace(settings, window=MOST)
         attempts = Attempts(self._scratch / "attempts" if self._scratch else None)

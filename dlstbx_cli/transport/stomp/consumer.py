@@ -329,7 +329,7 @@ class StompConsumer:
         held = self._held.get(tag)
         if held is not None:
             held.committed = True
-            held.results = tuple(one.result for one in encoded)
+            held.results = tuple(Result.of(one) for one in encoded)
         if session.dialect.transactions and held is not None and encoded:
             self._transact(session, tag, held, encoded)
             return

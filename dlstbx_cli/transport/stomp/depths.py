@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 
-from dlstbx_cli.services.dead_letters import PREFIX
+from dlstbx_cli.services.message import DLQ
 from dlstbx_cli.transport.link import QueueState
 from dlstbx_cli.transport.stomp import management
 from dlstbx_cli.transport.stomp.publisher import DELAYED
@@ -35,7 +35,7 @@ def states(settings: Settings, count: Callable[[str], int], prefix: str = "") ->
 
 def _counted(settings: Settings, count: Callable[[str], int], prefix: str) -> Iterator[QueueState]:
     names = {*OWN, DELAYED, *settings.queues}
-    for queue in sorted(names | {f"{PREFIX}{name}" for name in {*names, _SENDER}}):
+    for queue in sorted(names | {f"{DLQ}{name}" for name in {*names, _SENDER}}):
         if queue.startswith(prefix) and (number := count(queue)):
             yield _state(queue, number, 0)
 

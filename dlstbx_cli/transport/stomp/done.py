@@ -17,10 +17,13 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Iterable
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
-from dlstbx_cli.services.message import ID_HEADER, Message
+from dlstbx_cli.services.message import ID_HEADER, Message, Queue
 from dlstbx_cli.services.trace import about
+
+if TYPE_CHECKING:
+    from dlstbx_cli.transport.stomp.publisher import Encoded
 
 logger = logging.getLogger("dlstbx_cli")
 
@@ -39,6 +42,12 @@ class Result(NamedTuple):
 
     identity: str | None
     queue: str
+
+    @classmethod
+    def of(cls, sent: Encoded) -> Result:
+        """Return it as it has been sent."""
+        queue = sent.name if isinstance(sent.destination, Queue) else ""
+        return cls(sent.headers.get(ID_HEADER), queue)
 
 
 class Done:

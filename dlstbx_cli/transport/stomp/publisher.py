@@ -9,12 +9,10 @@ from contextlib import closing
 from dataclasses import replace
 from typing import Any
 
-from dlstbx_cli.services.dead_letters import PREFIX
 from dlstbx_cli.services.errors import Rejected, Unavailable
-from dlstbx_cli.services.message import ID_HEADER, Destination, Message, Queue
+from dlstbx_cli.services.message import DLQ, Destination, Message, Queue
 from dlstbx_cli.transport.stomp import frames
 from dlstbx_cli.transport.stomp.dialect import AS_IT_IS, OTHERWISE, Dialect
-from dlstbx_cli.transport.stomp.done import Result
 from dlstbx_cli.transport.stomp.session import BrokerError, Session, open_session
 from dlstbx_cli.transport.stomp.settings import Settings
 
@@ -27,7 +25,7 @@ DUE_HEADER, FOR_HEADER = "dlstbx-due", "dlstbx-for"
 #: Messages that a subscription may have in hand at most: AMQP has 16 bits for them.
 MOST = 60_000
 #: Queues that are ours: we declare them, unless a site has done that already.
-_OURS = (PREFIX, DELAYED)
+_OURS = (DLQ, DELAYED)
 
 
 class Publisher:
@@ -218,12 +216,6 @@ class Encoded:
         self.name = name
         self.headers = headers
         self.body = body
-
-    @property
-    def result(self) -> Result:
-        """What it is as one that follows from another."""
-        queue = self.name if isinstance(self.destination, Queue) else ""
-        return Result(self.headers.get(ID_HEADER), queue)
 
 
 def _postponed(message: Message) -> Message:

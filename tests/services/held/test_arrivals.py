@@ -13,8 +13,7 @@ from hypothesis import strategies as st
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.held.arrivals import Lengths, arrival, draw, record_of
 from dlstbx_cli.services.held.simulate import Arrival
-from dlstbx_cli.services.held.values import RECIPE_HEADER
-from dlstbx_cli.services.message import Message, Queue, Topic
+from dlstbx_cli.services.message import RECIPE_HEADER, Message, Queue, Topic
 
 NOW = 1_700_000_000.0
 FIXED = Lengths(draw("60"), {"slow": draw("600")})

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from dlstbx_cli.database.classification import classify
 from dlstbx_cli.database.connection import is_unknown_column
 from dlstbx_cli.database.paths import VisitPath
+from dlstbx_cli.database.recent import Recall, afresh
 from dlstbx_cli.database.rows import Builder, Joined, Query, Row
 from dlstbx_cli.database.tables import Schema
 from dlstbx_cli.services.errors import Rejected
@@ -62,26 +63,45 @@ class Reader:
 
 
 class Source:
-    """A connection to read from, and what was read for many look-ups at a time.
+    """Where to read from, and what was read already: for many look-ups, or by one before.
 
-    Beside the rows that is what stands in visits, by directory and the names that count there.
+    Beside the rows that is what stands in visits, by directory and the names that count
+    there. Nothing of it is to be changed: the next look-up may be given the same.
+
+    :param connect: gives the connection, when the first row is to be read.
+    :param recall: knows what need not be read again.
     """
 
-    def __init__(self, reader: Reader, connection: Connection) -> None:
+    def __init__(
+        self, reader: Reader, connect: Callable[[], Connection], recall: Recall = afresh
+    ) -> None:
         self._reader = reader
-        self._connection = connection
+        self._connect = connect
+        self._recall = recall
         self._ahead: dict[Builder, dict[int, list[Joined]]] = {}
-        self.contents: dict[tuple[str, frozenset[str]], VisitContents] = {}
+        self._contents: dict[tuple[str, frozenset[str]], VisitContents] = {}
 
     def rows(self, builder: Builder, **values: Any) -> list[Joined]:
         """Return the joined rows of a query. Raises Rejected, SQLAlchemy's errors."""
-        return self._reader.rows(self._connection, builder, **values)
+        key = (builder, *sorted(values.items()))
+        return self._recall(key, lambda: self._reader.rows(self._connect(), builder, **values))
 
     def rows_of(self, builder: Builder, key: int) -> list[Joined]:
         """Return the joined rows of a query for a key: those read ahead, else read now."""
         found = self._ahead.get(builder, {}).get(key)
+        if found is not None:
+            return found
+        read = self._reader.rows_by_key
+        return self._recall((builder, key), lambda: read(self._connect(), builder, [key])[key])
+
+    def contents(self, files: VisitFiles, names: frozenset[str]) -> VisitContents:
+        """Return what stands in a visit. Raises Stuck."""
+        key = (files.directory, names)
+        found = self._contents.get(key)
         if found is None:
-            return self._reader.rows_by_key(self._connection, builder, [key])[key]
+            found = self._recall(key, lambda: files.contents(names))
+            # Many collections of a visit at a time: its directories are listed once.
+            self._contents[key] = found
         return found
 
     def read_ahead(self, builder: Builder, keys: Iterable[int]) -> list[Joined]:
@@ -91,7 +111,7 @@ class Source:
         itself then, and only the one that it concerns is refused. Raises SQLAlchemy's errors.
         """
         try:
-            found = self._reader.rows_by_key(self._connection, builder, keys)
+            found = self._reader.rows_by_key(self._connect(), builder, keys)
         except Rejected:
             return []
         self._ahead[builder] = found

@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from functools import cache
 from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
@@ -27,6 +28,7 @@ from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.identifiers import identifier, shown
 from dlstbx_cli.database.inquiry import Inquiry, Reader, Source
 from dlstbx_cli.database.paths import VisitPath
+from dlstbx_cli.database.recent import Recent
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
 from dlstbx_cli.services import trace
@@ -54,19 +56,24 @@ class Lookup:
         self._engine = engine
         self._reader = Reader()
         self._bounded = Bounded()
+        self._recent = Recent()
 
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, request: Mapping[str, Any], arrived: float | None = None) -> dict[str, Any]:
         """Return the request with everything looked up in its parameters: plain JSON data.
 
         A request that names neither a data collection (``ispyb_dcid``) nor a processing
         job (``ispyb_process``, older name ``ispyb_reprocessing_id``) is returned as it is.
         One that names a job with a recipe, and no recipe itself, gets ``recipes``.
 
+        :param arrived: when the request came to us, ``time.monotonic()``: of its collection,
+            what another look-up has read since then (a second ago at most) is not read
+            again. None: all is read now.
+
         Raises Rejected, naming the id, for one that is not a positive number or not in the
         database, and for an odd image directory; Stuck if the visit's file system does not
         answer; Unavailable; Misconfigured.
         """
-        return self.explained(request)[0]
+        return self.explained(request, arrived)[0]
 
     def several(
         self, requests: Sequence[Mapping[str, Any]], names: Collection[str]
@@ -83,7 +90,7 @@ class Lookup:
         wanted = [group for group in GROUPS if not group.SOURCES.keys().isdisjoint(names)]
         given = [dict(request.get("parameters") or {}) for request in requests]
         with reading(self._engine) as connection:
-            source = Source(self._reader, connection)
+            source = Source(self._reader, lambda: connection)
             rows = source.read_ahead(collection.query, _numbers(given))
             if related in wanted:
                 source.read_ahead(related.query, _groups(rows))
@@ -101,7 +108,9 @@ class Lookup:
         except Exception as error:  # a bug, too, is to stop nobody but the one that shows it
             return error
 
-    def explained(self, request: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str]]:
+    def explained(
+        self, request: Mapping[str, Any], arrived: float | None = None
+    ) -> tuple[dict[str, Any], dict[str, str]]:
         """Return the request as looked up, and where each of its parameters came from.
 
         The second is words for people, by parameter; what the request itself gives is not
@@ -113,9 +122,12 @@ class Lookup:
             return dict(request), {}
         recipes: dict[str, Any] = {}
         origins: dict[str, str] = {}
-        with reading(self._engine) as connection:
+        recall = self._recent.since(arrived)
+        with ExitStack() as stack:
+            # A connection is asked for when there is something to read.
+            connect = cache(lambda: stack.enter_context(reading(self._engine)))
             if job is not None:
-                found = self._job(connection, identifier(job, "ispyb_process"))
+                found = self._job(connect(), identifier(job, "ispyb_process"))
                 if parameters.get("ispyb_dcid") is None:
                     found |= _collection_of(found["ispyb_processing_job"])
                 parameters |= {"ispyb_process": job, **found}
@@ -124,7 +136,7 @@ class Lookup:
                     trace.found(recipe=recipes["recipes"][0])
                 origins = {name: reprocessing.SOURCES[name] for name in found}
             if parameters.get("ispyb_dcid") is not None:
-                source = Source(self._reader, connection)
+                source = Source(self._reader, connect, recall)
                 inquiry = self._inquiry(source, parameters, job_recipe=bool(recipes))
                 found = _found(inquiry, GROUPS)
                 parameters |= found
@@ -184,12 +196,7 @@ def _contents(
         return VisitContents()
     # Where ISPyB knows the crystal, a file that hangs or is broken is nobody's concern.
     rest = () if sample.has_symmetry(crystal) else visit.rest
-    names = frozenset(name.lower() for name in rest)
-    # Many collections of a visit at a time: its directories are listed once.
-    contents = source.contents.get((visit.directory, names))
-    if contents is None:
-        contents = source.contents[visit.directory, names] = files.contents(names)
-    return contents
+    return source.contents(files, frozenset(name.lower() for name in rest))
 
 
 def _numbers(several: Iterable[Mapping[str, Any]]) -> Iterator[int]:

@@ -30,8 +30,11 @@ _UNSET = (None, False, 0, "", "0", "false", "False")
 class RequestLookup(Protocol):
     """The port to ISPyB: what is known about the collection of a request."""
 
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, request: Mapping[str, Any], arrived: float | None = None) -> dict[str, Any]:
         """Return the request with everything looked up in its parameters.
+
+        :param arrived: when it came to us, ``time.monotonic()``: what was read since then,
+            for another request, is as good as read now. None: all is read now.
 
         Raises Rejected (an unknown id), Unavailable.
         """
@@ -98,7 +101,9 @@ class Dispatcher:
         diverted = self._wait_for_run_status(message, request)
         if diverted is not None:
             return [diverted]
-        request = self._lookup(request)
+        # What was read before there was a run status is not what has been waited for.
+        waited = parameters.get("ispyb_wait_for_runstatus") not in _UNSET
+        request = self._lookup(request, None if waited else message.arrived)
         recipe = fill(self._recipe(request), request["parameters"])
         # A message from elsewhere without an identity, sent twice on purpose, is two
         # requests: what follows from it takes its identity from the recipe id instead.

@@ -56,6 +56,7 @@ class Message:
     :param headers: text by header name.
     :param delay: seconds before it may be delivered.
     :param notes: further keys of the line, for people and ``jq``; never sent.
+    :param arrived: when it came into this process, ``time.monotonic()``; None: not known.
     """
 
     destination: Destination
@@ -63,6 +64,7 @@ class Message:
     headers: Mapping[str, str] = field(default_factory=dict)
     delay: float = 0.0
     notes: Mapping[str, Any] = field(default_factory=dict)
+    arrived: float | None = field(default=None, compare=False)
 
     @property
     def identity(self) -> str:
@@ -127,4 +129,4 @@ def dead_letter(message: Message, queue: str, reason: str, rejected_by: str, now
         REJECTED_BY_HEADER: rejected_by,
         REJECTED_AT_HEADER: datetime.fromtimestamp(now, UTC).isoformat(timespec="seconds"),
     }
-    return Message(Queue(f"dlq.{queue}"), message.body, headers, notes=message.notes)
+    return Message(Queue(f"{DLQ}{queue}"), message.body, headers, notes=message.notes)

@@ -25,6 +25,7 @@ from tests.database.groups_contract import (
     linked,
     scan,
 )
+from tests.database.recent_contract import RecentContract
 from tests.database.several_contract import SeveralContract
 
 #: A collection that has everything.
@@ -57,6 +58,7 @@ class LookupContract(
     SampleGroupContract,
     EventContract,
     SeveralContract,
+    RecentContract,
 ):
     """All of it."""
 

@@ -11,6 +11,7 @@ from dlstbx_cli.database.lookup import SOURCES, Lookup
 from dlstbx_cli.database.tables import snapshot
 from dlstbx_cli.services.errors import Misconfigured
 from tests.database.building import ROWS, add, ispyb
+from tests.database.recent_contract import check_dispatch
 from tests.database.several_contract import check_whole_facility
 
 
@@ -188,3 +189,7 @@ def test_other_data_is_left_alone(tmp_path, rows):
 
 def test_all_at_a_time_are_as_each_alone(engine, listed):
     check_whole_facility(engine, [collection.dcid for collection in listed])
+
+
+def test_what_is_dispatched_is_the_same_if_it_is_shared(engine, listed):
+    check_dispatch(engine, [one.dcid for one in listed])

@@ -20,6 +20,7 @@ from dlstbx_cli.services.errors import Rejected
 from tests.benchmarks import period
 from tests.database.building import clear
 from tests.database.lookup_contract import LookupContract
+from tests.database.recent_contract import check_dispatch
 from tests.database.several_contract import check_whole_facility
 
 
@@ -64,6 +65,10 @@ def test_both_databases_give_the_same_answers(facility: Engine, tmp_path: Path) 
 
 def test_all_at_a_time_are_as_each_alone(facility: Engine) -> None:
     check_whole_facility(facility, [one.dcid for one in collections(facility)])
+
+
+def test_what_is_dispatched_is_the_same_if_it_is_shared(facility: Engine) -> None:
+    check_dispatch(facility, [one.dcid for one in collections(facility)])
 
 
 def test_many_collections_at_a_time(mariadb_server: Any) -> None:

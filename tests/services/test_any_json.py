@@ -90,7 +90,7 @@ bodies = st.one_of(anything, wrapped, requests)
 class Database:
     """Knows every collection, little of each."""
 
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, request: Mapping[str, Any], arrived: float | None = None) -> dict[str, Any]:
         return dict(request)
 
     def run_status(self, dcid: Any) -> str | None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -28,8 +29,11 @@ class Database:
     """An ISPyB that knows one collection, and whose run status a test sets."""
 
     status: str | None = None
+    #: What it was told of the last request: when that came.
+    arrived: float | None = None
 
-    def __call__(self, request: Mapping[str, Any]) -> dict[str, Any]:
+    def __call__(self, request: Mapping[str, Any], arrived: float | None = None) -> dict[str, Any]:
+        self.arrived = arrived
         parameters = request["parameters"]
         if "ispyb_process" in parameters:
             return {**request, "recipes": ["one"], "parameters": {**parameters, "ispyb_dcid": 7}}
@@ -71,6 +75,16 @@ def test_a_request_starts_its_recipe(dispatcher: Dispatcher) -> None:
     assert started.body["payload"] == []
     assert started.body["recipe"]["1"]["parameters"] == {"dcid": "7"}
     assert started.headers["workflows-recipe"] == "True"
+
+
+@pytest.mark.parametrize(("wait", "arrived"), [(None, 5.0), (False, 5.0), (True, None)])
+def test_what_was_read_since_a_request_came_may_be_used(
+    dispatcher: Dispatcher, database: Database, wait: bool | None, arrived: float | None
+) -> None:
+    database.status = "DataCollection Successful"
+    dispatcher.handle(replace(request(ispyb_wait_for_runstatus=wait), arrived=5.0))
+    # What was read before there was a run status is not what has been waited for.
+    assert database.arrived == arrived
 
 
 def test_recipes_are_merged_with_the_custom_one_first(dispatcher: Dispatcher) -> None:

@@ -64,6 +64,8 @@ class BrokerContract:
     repeats = False
     #: Whether a look at messages keeps them from nobody.
     browses = True
+    #: Whether its messages say when they came: they may wait here for those before them.
+    says_arrival = False
 
     @pytest.fixture
     def broker(self, url: str) -> Iterator[Broker]:
@@ -117,6 +119,18 @@ class BrokerContract:
         for seen in (peeked, message):
             assert seen == to("q", body, headers=headers)
             assert seen.identity == "i"
+
+    def test_messages_say_when_they_came(self, broker, consume):
+        link, before = consume("q"), time.monotonic()
+        broker.send([to("q", body) for body in range(3)])
+        first = link.receive(SOON).message
+        time.sleep(0.3)  # the others come meanwhile
+        later = time.monotonic()
+        messages = [first, *(link.receive(SOON).message for _ in range(2))]
+        if self.says_arrival:
+            assert all(before < message.arrived < later for message in messages)
+        else:
+            assert {message.arrived for message in messages} == {None}
 
     def test_a_send_is_all_or_nothing(self, broker):
         for wrong in (to("", 1), to("a\nb", 1), Message(Topic("\ud800"), 1)):

@@ -16,6 +16,7 @@ QUEUES = "q,r,a,b,in,out"
 class TestRabbitMQ(BrokerContract):
     browses = False
     repeats = True
+    says_arrival = True
 
     @pytest.fixture
     def url(self, rabbitmq_server):
@@ -27,6 +28,7 @@ class TestActiveMQ(BrokerContract):
     # What the broker confirms is atomic, but the order of what came back is not promised
     # while several consumers die.
     repeats = True
+    says_arrival = True
 
     @pytest.fixture
     def url(self, activemq_server):

@@ -88,7 +88,8 @@ def message_of(frame: Any, destination: Destination) -> tuple[Message, str | Non
     headers |= _odd(parts)
     try:
         text = _text(frame.body)
-        return Message(destination, loads(text), headers), None
+        arrived = getattr(frame, "arrived", None)
+        return Message(destination, loads(text), headers, arrived=arrived), None
     except Rejected as error:
         shown = bytes(frame.body or b"").decode("utf-8", "backslashreplace")
         return Message(destination, shown, headers), str(error)

@@ -44,6 +44,8 @@ class _Inbox:
         self.frames.put(frame)
 
     def on_message(self, frame: Any) -> None:
+        # It may wait here for those before it.
+        frame.arrived = time.monotonic()
         self.frames.put(frame)
 
     def on_receipt(self, frame: Any) -> None:

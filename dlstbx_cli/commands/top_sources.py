@@ -74,12 +74,11 @@ class Looker:
         self._since = time.monotonic()
         self._took = 0.0
         self._ended = threading.Event()
-        self._thread = threading.Thread(target=self._go_on, name="looker", daemon=True)
         self.ready = threading.Event()
 
     def start(self) -> None:
         """Begin to look."""
-        self._thread.start()
+        threading.Thread(target=self._go_on, name="looker", daemon=True).start()
 
     def end(self) -> None:
         """Look no more; a look that does not come to its end is left behind."""

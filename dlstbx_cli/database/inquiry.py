@@ -79,7 +79,6 @@ class Source:
         self._connect = connect
         self._recall = recall
         self._ahead: dict[Builder, dict[int, list[Joined]]] = {}
-        self._contents: dict[tuple[str, frozenset[str]], VisitContents] = {}
 
     def rows(self, builder: Builder, **values: Any) -> list[Joined]:
         """Return the joined rows of a query. Raises Rejected, SQLAlchemy's errors."""
@@ -96,13 +95,7 @@ class Source:
 
     def contents(self, files: VisitFiles, names: frozenset[str]) -> VisitContents:
         """Return what stands in a visit. Raises Stuck."""
-        key = (files.directory, names)
-        found = self._contents.get(key)
-        if found is None:
-            found = self._recall(key, lambda: files.contents(names))
-            # Many collections of a visit at a time: its directories are listed once.
-            self._contents[key] = found
-        return found
+        return self._recall((files.directory, names), lambda: files.contents(names))
 
     def read_ahead(self, builder: Builder, keys: Iterable[int]) -> list[Joined]:
         """Read the rows of a query for all these keys, and return them.

@@ -28,7 +28,7 @@ from dlstbx_cli.database.connection import reading
 from dlstbx_cli.database.identifiers import identifier, shown
 from dlstbx_cli.database.inquiry import Inquiry, Reader, Source
 from dlstbx_cli.database.paths import VisitPath
-from dlstbx_cli.database.recent import Recent
+from dlstbx_cli.database.recent import Recent, once
 from dlstbx_cli.database.rows import Joined, Part, Query, Row
 from dlstbx_cli.database.visit import VisitContents, VisitFiles
 from dlstbx_cli.services import trace
@@ -90,7 +90,8 @@ class Lookup:
         wanted = [group for group in GROUPS if not group.SOURCES.keys().isdisjoint(names)]
         given = [dict(request.get("parameters") or {}) for request in requests]
         with reading(self._engine) as connection:
-            source = Source(self._reader, lambda: connection)
+            # A visit's directories, for one, are listed once for all its collections.
+            source = Source(self._reader, lambda: connection, once())
             rows = source.read_ahead(collection.query, _numbers(given))
             if related in wanted:
                 source.read_ahead(related.query, _groups(rows))
@@ -114,7 +115,7 @@ class Lookup:
         """Return the request as looked up, and where each of its parameters came from.
 
         The second is words for people, by parameter; what the request itself gives is not
-        in it. Raises as the look-up does.
+        in it. *arrived* is that of the look-up; raises as that does.
         """
         parameters = dict(request.get("parameters") or {})
         job = _given(parameters, "ispyb_reprocessing_id", "ispyb_process")

@@ -32,6 +32,19 @@ def afresh(key: Hashable, read: Callable[[], Result]) -> Result:
     return read()
 
 
+def once() -> Recall:
+    """Return what reads each thing once: for a single piece of work."""
+    known: dict[Hashable, Any] = {}
+
+    def recall(key: Hashable, read: Callable[[], Result]) -> Result:
+        if key not in known:
+            known[key] = read()
+        found: Result = known[key]
+        return found
+
+    return recall
+
+
 class Recent:
     """Everything that was read in the last second, the oldest forgotten first."""
 
@@ -56,7 +69,7 @@ class Recent:
             as_of, value = self._known.get(key, (-1.0, None))
             if as_of < arrived:
                 value = read()
-                self._known.pop(key, None)
+                self._known.pop(key, None)  # now it is the youngest
                 self._known[key] = begin, value
             found: Result = value
             return found

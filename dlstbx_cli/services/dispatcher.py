@@ -98,12 +98,11 @@ class Dispatcher:
         guid = _guid(parameters, message)
         found(recipe_id=guid, guid=guid)
         request["parameters"] = {**parameters, "guid": guid}
-        diverted = self._wait_for_run_status(message, request)
-        if diverted is not None:
+        waits = parameters.get("ispyb_wait_for_runstatus") not in _UNSET
+        if waits and (diverted := self._wait_for_run_status(message, request)) is not None:
             return [diverted]
         # What was read before there was a run status is not what has been waited for.
-        waited = parameters.get("ispyb_wait_for_runstatus") not in _UNSET
-        request = self._lookup(request, None if waited else message.arrived)
+        request = self._lookup(request, None if waits else message.arrived)
         recipe = fill(self._recipe(request), request["parameters"])
         # A message from elsewhere without an identity, sent twice on purpose, is two
         # requests: what follows from it takes its identity from the recipe id instead.
@@ -118,8 +117,6 @@ class Dispatcher:
 
     def _wait_for_run_status(self, message: Message, request: dict[str, Any]) -> Message | None:
         parameters = request["parameters"]
-        if parameters.get("ispyb_wait_for_runstatus") in _UNSET:
-            return None
         dcid = parameters.get("ispyb_dcid")
         if dcid in _UNSET or self._lookup.run_status(dcid) is not None:
             return None

@@ -16,7 +16,7 @@ from dlstbx_cli.recipes import SHIPPED, RecipeDirectory
 from dlstbx_cli.services.dispatcher import Dispatcher
 from dlstbx_cli.services.errors import Rejected
 from dlstbx_cli.services.message import Message, Queue
-from tests.database.building import ROWS, add, changed, counted
+from tests.database.building import ROWS, add, counted
 
 #: Recipes of several kinds, with many parameters.
 RECIPES = ("mimas", "per-image-analysis-rotation", "archive-nexus", "processing-rlv")
@@ -118,7 +118,7 @@ class RecentContract:
         assert look(lookup, arrived)["ispyb_image_last"] == 17
 
     def test_other_collections_are_others(self, engine: Engine) -> None:
-        add(engine, changed(ROWS))
+        add(engine, ROWS)
         lookup = Lookup(engine)
         look(lookup, 0.0)
         with pytest.raises(Rejected, match="DCID 101 is not in ISPyB"):

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import pytest
 from freezegun import freeze_time
 
 from dlstbx_cli.database import recent
-from dlstbx_cli.database.recent import KEPT, Recent
+from dlstbx_cli.database.recent import KEPT, Recent, once
 
 
 class Reads:
@@ -29,7 +30,7 @@ class Reads:
 )
 def test_what_is_used_again(arrived: float | None, expected: int) -> None:
     with freeze_time(tick=False) as clock:
-        memory, reads, begin = Recent(), Reads(), recent.time.monotonic()
+        memory, reads, begin = Recent(), Reads(), time.monotonic()
         memory.since(begin)("key", reads)
         clock.tick(0.5)
         at = None if arrived is None else begin + arrived
@@ -38,7 +39,7 @@ def test_what_is_used_again(arrived: float | None, expected: int) -> None:
 
 def test_the_time_counts_at_which_the_look_up_begins() -> None:
     with freeze_time(tick=False) as clock:
-        memory, begin = Recent(), recent.time.monotonic()
+        memory, begin = Recent(), time.monotonic()
         recall = memory.since(begin)
         clock.tick(0.3)
         recall("key", lambda: "what stood there at the beginning")
@@ -48,14 +49,14 @@ def test_the_time_counts_at_which_the_look_up_begins() -> None:
 
 def test_nothing_is_kept_for_long() -> None:
     with freeze_time(tick=False) as clock:
-        memory, reads, begin = Recent(), Reads(), recent.time.monotonic()
+        memory, reads, begin = Recent(), Reads(), time.monotonic()
         memory.since(begin)("key", reads)
         clock.tick(KEPT + 0.01)
         assert memory.since(begin)("key", reads) == 2
 
 
 def test_nothing_is_kept_of_what_failed() -> None:
-    memory, begin = Recent(), recent.time.monotonic()
+    memory, begin = Recent(), time.monotonic()
 
     def fails() -> Any:
         raise ValueError
@@ -75,3 +76,9 @@ def test_not_much_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     assert memory.since(0.0)(19, last) == 1
     assert last.count == 0
     assert memory.since(0.0)("first", first) == 2
+
+
+def test_once_for_a_piece_of_work() -> None:
+    recall, reads = once(), Reads()
+    assert [recall("key", reads), recall("key", reads), recall("other", reads)] == [1, 1, 2]
+    assert once()("key", reads) == 3

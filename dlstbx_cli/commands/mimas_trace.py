@@ -23,7 +23,8 @@ from dlstbx_cli.services.tracing import Event, Trace, guid_of, number_of
 from dlstbx_cli.services.verdict import Verdict, verdict
 
 if TYPE_CHECKING:
-    from dlstbx_cli.commands.tracer import Query, Tracer
+    from dlstbx_cli.commands.asking import Asked
+    from dlstbx_cli.commands.tracer import Query
 
 EXAMPLES = """\
 mimas-trace 993677
@@ -74,14 +75,15 @@ def main_command(
     for each source that could not be asked (source, unavailable), and the verdict (verdict,
     state, jobs).
     """
-    from dlstbx_cli.commands.tracer import Sources, Tracer
+    from dlstbx_cli.commands.asking import Asked, Sources
+    from dlstbx_cli.commands.tracer import Tracer
 
     if table and as_json:
         raise click.UsageError("--table goes without --json.")
     query = _query(what, as_dcid, as_job)
     allowed = limits.effective(run.configuration.storage, limits.Chosen.of(**chosen)).limits
-    tracer = Tracer(run, Sources(broker, ispyb, state, logbook, record, drop_dir), allowed)
-    trace = tracer.trace(query)
+    asked = Asked(run, Sources(broker, ispyb, state, logbook, record, drop_dir), allowed)
+    trace = Tracer(run, asked).trace(query)
     for source, reason in trace.unavailable.items():
         run.say(f"{source}: not asked: {reason}")
     found = verdict(trace)
@@ -91,7 +93,7 @@ def main_command(
         _write(trace, found)
         if not trace.events:
             run.say(found.text)
-    return _code(trace, tracer)
+    return _code(trace, asked)
 
 
 main = main_command.main
@@ -111,13 +113,13 @@ def _query(what: str, as_dcid: bool, as_job: bool) -> Query:
     return Query(guid=guid)
 
 
-def _code(trace: Trace, tracer: Tracer) -> int:
+def _code(trace: Trace, asked: Asked) -> int:
     if trace.events:
         return DONE
-    if tracer.away:
+    if asked.away:
         # What was not found may well be there.
         return TRY_AGAIN
-    return REJECTED if tracer.answered else CONFIGURATION
+    return REJECTED if asked.answered else CONFIGURATION
 
 
 def _write(trace: Trace, found: Verdict) -> None:

@@ -1,52 +1,27 @@
-"""Asking all sources where something is: each answer says where the next one is found."""
+"""Where something is, from all sources: each answer says where the next one is found."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from functools import cached_property
-from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
-from dlstbx_cli.commands import options, recorded
+from dlstbx_cli.commands import recorded
+from dlstbx_cli.commands.asking import ISPYB, LOGBOOK, Asked
 from dlstbx_cli.commands.base import Run
 from dlstbx_cli.services import tracing
-from dlstbx_cli.services.bounded import Bounded
-from dlstbx_cli.services.errors import Misconfigured, Unavailable
 from dlstbx_cli.services.tracing import Event, Scope, Trace
 
 if TYPE_CHECKING:
-    from dlstbx_cli.database.held_trace import HeldTrace
     from dlstbx_cli.database.progress import Progress
-    from dlstbx_cli.database.state import JobState
-    from dlstbx_cli.recipes.entries import Entries, Entry
-    from dlstbx_cli.services.held.values import Limits
+    from dlstbx_cli.recipes.entries import Entry
 
-Result = TypeVar("Result")
-
-ISPYB, STATE, RECORDS, LOGBOOK, BROKER = "ISPyB", "state", "records", "logbook", "broker"
-DROPPED = "drop-dir"
-#: The part of a broker that not every one lets us look at.
-QUEUES = "queues"
-#: Seconds that a directory may take, and that a logbook is searched for a collection at most.
-_PATIENCE, _SEARCH = 20.0, 5.0
+#: Seconds that a logbook is searched for a collection at most.
+_SEARCH = 5.0
 _HOUR, _DAY = 3600.0, 86400.0
 #: Messages of a plan that nobody has recorded.
 _TASKS = 64
-
-
-@dataclass(frozen=True, slots=True)
-class Sources:
-    """Where to ask, as the options say; None: as it is configured."""
-
-    broker: str | None = None
-    ispyb: str | None = None
-    state: str | None = None
-    logbook: str | None = None
-    record: str | None = None
-    drop_dir: str | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,22 +38,13 @@ class Query:
 
 
 class Tracer:
-    """One trace. It asks each source for what is known of it by then.
+    """One trace. It asks each source for what is known of it by then."""
 
-    :param limits: those of backlog-release, by which it is said why a job is held.
-    """
-
-    def __init__(self, run: Run, sources: Sources, limits: Limits) -> None:
+    def __init__(self, run: Run, asked: Asked) -> None:
         self._run = run
-        self._sources = sources
-        self._limits = limits
-        self._bounded = Bounded()
+        self._asked = asked
         self._events: list[Event] = []
         self._parents: frozenset[str] = frozenset()
-        #: Why a source could not be asked, and the sources of which it was no setting's fault.
-        self.unavailable: dict[str, str] = {}
-        self.away: set[str] = set()
-        self.answered: set[str] = set()
 
     def trace(self, query: Query) -> Trace:
         """Return all that is known."""
@@ -87,28 +53,8 @@ class Tracer:
         plans = self._recorded(scope)
         scope = self._of_logbook(scope, plans)
         self._events += self._mine(plans, scope)
-        self._events += self._on_broker(scope) + self._stored(scope)
-        return Trace(subject, scope, tracing.timeline(self._events), self.unavailable)
-
-    def _ask(self, source: str, work: Callable[[], Result]) -> Result | None:
-        """Return what a source answers, None from one that cannot be asked (now or before)."""
-        if source in self.unavailable:
-            return None
-        try:
-            result = work()
-        except Unavailable as error:
-            self.away.add(source)
-            self.unavailable[source] = str(error)
-            return None
-        except Misconfigured as error:
-            self.unavailable[source] = str(error)
-            return None
-        self.answered.add(source)
-        return result
-
-    def _ask_state(self, work: Callable[[], Result]) -> Result | None:
-        """Return what the state store answers: None from one that nobody has used yet."""
-        return self._ask(STATE, lambda: None if options.missing_file(self._state_url) else work())
+        self._events += self._asked.broker(scope.concerns) + self._asked.stored(scope.concerns)
+        return Trace(subject, scope, tracing.timeline(self._events), self._asked.unavailable)
 
     # What is meant
 
@@ -116,12 +62,12 @@ class Tracer:
         number = query.number or 0
         is_collection, is_job = query.kind == "dcid", query.kind == "job"
         if query.kind is None:
-            found = self._ask(ISPYB, lambda: self._ispyb.collection(number))
-            jobs = self._ask(ISPYB, lambda: self._ispyb.jobs(ids=[number])) or []
+            found = self._asked.ispyb(lambda ispyb: ispyb.collection(number))
+            jobs = self._asked.ispyb(lambda ispyb: ispyb.jobs(ids=[number])) or []
             is_collection, is_job = found is not None, bool(jobs)
             if is_collection and is_job:
                 self._run.say(f"{number} is a DCID and a JOBID: this is the DCID (or --job)")
-            elif ISPYB in self.unavailable:
+            elif ISPYB in self._asked.unavailable:
                 self._run.say(f"{number} is taken for a DCID: ISPyB cannot be asked (or --job)")
         if is_job and not is_collection:
             return f"processing job {number}", Scope(jobs=frozenset({number}))
@@ -137,8 +83,8 @@ class Tracer:
             if not entry.named.jobs:
                 scope = self._with_followers(scope, entry, self._recorded(scope))
         if not entries:
-            seen = self._recorded(scope) or self._on_broker(scope)
-            seen = seen or self._ask_state(lambda: self._store.of_request(guid)) or []
+            seen = self._recorded(scope) or self._asked.broker(scope.concerns)
+            seen = seen or self._asked.held(lambda held: held.of_request(guid)) or []
             scope = replace(scope, dcid=min((one.dcid for one in seen if one.dcid), default=None))
         return f"request {guid}", scope
 
@@ -151,55 +97,27 @@ class Tracer:
 
     # ISPyB
 
-    @cached_property
-    def _ispyb(self) -> Progress:
-        from dlstbx_cli.database.progress import Progress
-
-        return Progress(options.engine(self._run, self._sources.ispyb))
-
     def _of_ispyb(self, scope: Scope) -> Scope:
         """Add the jobs, what became of them, and the collection."""
-        jobs = self._ask(ISPYB, lambda: self._jobs(scope)) or []
+        jobs = self._asked.ispyb(lambda ispyb: _jobs(ispyb, scope)) or []
         scope = scope.with_jobs(one.job for one in jobs)
         scope = _with_dcid(scope, jobs)
         dcid = scope.dcid
-        found = self._ask(ISPYB, lambda: self._ispyb.collection(dcid) if dcid else None)
+        found = self._asked.ispyb(lambda ispyb: ispyb.collection(dcid) if dcid else None)
         self._events += jobs + (found.events() if found else [])
         numbers = sorted(scope.jobs)
         # The tables of an embedded ISPyB may be older than this one: the rest is told.
-        self._events += self._ask(ISPYB, lambda: self._ispyb.programs(numbers)) or []
+        self._events += self._asked.ispyb(lambda ispyb: ispyb.programs(numbers)) or []
         now = time.time()
         # A clock that is ahead must not make us look at nothing.
         began = found.started if found else None
         return replace(scope, since=began - _HOUR if began and began < now else None)
 
-    def _jobs(self, scope: Scope) -> list[Event]:
-        found = self._ispyb.jobs(dcid=scope.dcid) if scope.whole else []
-        others = scope.jobs - {one.job for one in found if one.job}
-        return found + (self._ispyb.jobs(ids=others) if others else [])
-
     # The state store
-
-    @cached_property
-    def _state_url(self) -> str:
-        return options.state_url(self._run, self._sources.state)
-
-    @cached_property
-    def _store(self) -> HeldTrace:
-        from dlstbx_cli.database.held_lists import HeldLists
-        from dlstbx_cli.database.held_trace import HeldTrace
-
-        return HeldTrace(HeldLists.at(self._state_url), self._limits, time.time())
-
-    @cached_property
-    def _begun(self) -> JobState:
-        from dlstbx_cli.database.state import JobState
-
-        return JobState.at(self._state_url)
 
     def _of_state(self, scope: Scope) -> Scope:
         """Add what is held, and what was."""
-        found = self._ask_state(lambda: self._store.of(scope.dcid, scope.jobs)) or []
+        found = self._asked.held(lambda held: held.of(scope.dcid, scope.jobs)) or []
         mine = [
             one for one in found if scope.whole or one.job in scope.jobs or one.guid in scope.guids
         ]
@@ -214,17 +132,10 @@ class Tracer:
 
     def _recorded(self, scope: Scope) -> list[Event]:
         """Return the plans that were made for the collection, or for one of the requests."""
-        directory = self._run.configuration.records(self._sources.record)
         guids = scope.guids | self._parents
-        found = self._ask(
-            RECORDS,
-            lambda: self._read(
-                directory,
-                "mimas-plan --record, DLSTBX_RECORDS",
-                lambda path: list(recorded.plans(path, scope.dcid, guids, scope.since)),
-            ),
+        return self._asked.records(
+            lambda path: list(recorded.plans(path, scope.dcid, guids, scope.since))
         )
-        return found or []
 
     def _mine(self, plans: Iterable[Event], scope: Scope) -> list[Event]:
         """Return the plans that are meant: of a job, those of the request that it came from."""
@@ -244,7 +155,7 @@ class Tracer:
         """Add who has triggered, what was looked up, and which recipes were started."""
         if scope.whole:
             return self._of_collection(scope, plans)
-        keys = self._ask_state(lambda: self._begun.keys_of(sorted(scope.jobs))) or {}
+        keys = self._asked.begun(lambda begun: begun.keys_of(sorted(scope.jobs))) or {}
         # The first of the followers would be a recipe, which is no job.
         own = {guid for key in keys.values() for guid in tracing.followers(key)[1:]}
         entries = self._entries(scope.guids | own, scope.since)
@@ -267,7 +178,7 @@ class Tracer:
 
     def _made_for(self, identities: list[str]) -> set[int]:
         """Return the jobs that were made for messages of a plan."""
-        made = self._ask_state(lambda: self._begun.jobs_of(identities)) or {}
+        made = self._asked.begun(lambda begun: begun.jobs_of(identities)) or {}
         return set(made.values())
 
     def _of_collection(self, scope: Scope, plans: list[Event]) -> Scope:
@@ -283,7 +194,7 @@ class Tracer:
 
     def _entries(self, guids: Iterable[str], since: float | None) -> list[Entry]:
         wanted = sorted(guids)
-        return self._book(lambda entries: list(entries.named(wanted, since)))
+        return self._asked.logbook(lambda entries: list(entries.named(wanted, since)))
 
     def _searched(self, scope: Scope) -> list[Entry]:
         """Return a collection's entries where nobody knows their names: it takes a while."""
@@ -291,7 +202,7 @@ class Tracer:
         if dcid is None or since is None:
             return []
         deadline = time.monotonic() + _SEARCH
-        found = self._book(
+        found = self._asked.logbook(
             lambda entries: list(entries.of_collection(dcid, since, since + _DAY, deadline))
         )
         if None in found:
@@ -299,58 +210,11 @@ class Tracer:
             self._run.say(f"{text}: records of mimas-plan (--record) would name them")
         return [entry for entry in found if entry is not None]
 
-    def _book(self, work: Callable[[Entries], list[Result]]) -> list[Result]:
-        from dlstbx_cli.recipes.entries import Entries
 
-        directory = self._run.configuration.logbook(self._sources.logbook)
-        missing = "recipe-dispatch --logbook, DLSTBX_LOGBOOK"
-        found = self._ask(
-            LOGBOOK, lambda: self._read(directory, missing, lambda path: work(Entries(path)))
-        )
-        return found or []
-
-    def _read(
-        self, directory: Path | None, missing: str, work: Callable[[Path], list[Result]]
-    ) -> list[Result]:
-        if directory is None:
-            raise Misconfigured(f"none is configured ({missing})")
-        return self._bounded.run(str(directory), _PATIENCE, lambda: work(directory))
-
-    # The broker
-
-    def _on_broker(self, scope: Scope) -> list[Event]:
-        return self._ask(BROKER, lambda: self._looked(scope)) or []
-
-    def _looked(self, scope: Scope) -> list[Event]:
-        from dlstbx_cli.transport import concerned
-        from dlstbx_cli.transport.broker import connect
-
-        url = options.broker_url(self._run, self._sources.broker)
-        if options.missing_file(url):
-            return []
-        with closing(connect(url)) as broker:
-            found = list(concerned.dead(broker, scope.concerns))
-            if broker.browses():
-                waiting, longer = concerned.waiting(broker, scope.concerns)
-                if longer:
-                    self.unavailable[QUEUES] = (
-                        f"what lies behind the first {concerned.MOST} messages"
-                        f" of {', '.join(longer)}"
-                    )
-                return found + waiting
-        self.unavailable[QUEUES] = (
-            "this broker cannot be browsed: only its dead letters were looked at"
-        )
-        return found
-
-    def _stored(self, scope: Scope) -> list[Event]:
-        from dlstbx_cli.transport.concerned import stored
-
-        def work() -> list[Event]:
-            directory = self._run.configuration.drop_dir(self._sources.drop_dir)
-            return self._read(directory, "", lambda path: list(stored(path, scope.concerns)))
-
-        return self._ask(DROPPED, work) or []
+def _jobs(ispyb: Progress, scope: Scope) -> list[Event]:
+    found = ispyb.jobs(dcid=scope.dcid) if scope.whole else []
+    others = scope.jobs - {one.job for one in found if one.job}
+    return found + (ispyb.jobs(ids=others) if others else [])
 
 
 def _with_dcid(scope: Scope, events: Iterable[Event]) -> Scope:
